@@ -1,0 +1,1 @@
+"""Toy models of superposition: features, models, training dynamics and geometry, in JAX."""

@@ -1,0 +1,401 @@
+"""One training loop for everything: fresh batches or the population, ReLU or linear, one model or an ensemble.
+
+The defaults, beside the notebook that accompanies the paper (anthropics/toy-models-of-superposition, as of 2022; the
+paper itself gives none for correlated features):
+
+    |                | here                                         | the paper's notebook                         |
+    |----------------|----------------------------------------------|----------------------------------------------|
+    | optimiser      | Adam, learning rate 1e-3, constant           | AdamW, 1e-3, constant, weight decay 0.01     |
+    | batch          | 1,024, fresh, or population nodes            | 1,024, fresh                                 |
+    | steps          | 10,000                                       | 10,000                                       |
+    | loss           | sum over features, mean over the batch       | mean over both                               |
+    | initial W      | 0.01·N(0, 1)                                 | Xavier-normal over (instances, n, m):        |
+    |                |                                              | deviation sqrt(2/((n + instances)·m)), which |
+    |                |                                              | for n = 6, m = 3 is 0.31 with one instance   |
+    | initial b      | 0                                            | 0                                            |
+"""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.typing import ArrayLike
+from tqdm.auto import tqdm
+
+from toylib.checks import check_array, check_key, check_real, check_size, check_sparsity
+from toylib.features import Features
+from toylib.model import Params, columns_loss, init
+from toylib.optimizers import Static
+
+Perturb = Callable[..., jax.Array]
+_SECONDS_BETWEEN_LOOKS = 0.25  # how long Ctrl-C and the progress bar may have to wait
+
+
+class Run(NamedTuple):
+    """What training leaves behind; an ensemble adds the leading axes of `train_ensemble` to all but `steps`.
+
+    Attributes:
+        params: the model after the last step.
+        steps: (T,) int, the number of updates made before each snapshot.
+        losses: (..., T), population loss of the parameters at each snapshot (never the loss of a batch): summed over
+            features, averaged over the distribution; NaN from where a member diverged.
+        weights: (..., T, m, n), W at each snapshot.
+        biases: (..., T, n), b at each snapshot.
+        diverged: (...,) bool, whether the loss or a parameter stopped being finite.
+    """
+
+    params: Params
+    steps: np.ndarray
+    losses: np.ndarray
+    weights: np.ndarray
+    biases: np.ndarray
+    diverged: np.ndarray
+
+    def save(self, path: str | Path) -> None:
+        """Write the run to one .npz file without pickle; the file appears whole or not at all."""
+        path = Path(path)
+        partial_path = path.with_name(path.name + ".partial")
+        with partial_path.open("wb") as file:
+            np.savez_compressed(file, W=self.params.W, b=self.params.b, **{k: getattr(self, k) for k in self._fields[1:]})
+        os.replace(partial_path, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Run":
+        """Read what `save` wrote; ValueError if the file is damaged or something else, and nothing is unpickled."""
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                params = Params(jnp.asarray(arrays["W"]), jnp.asarray(arrays["b"]))
+                return cls(params, *(arrays[field] for field in cls._fields[1:]))
+        except FileNotFoundError:
+            raise
+        except Exception as error:
+            raise ValueError(f"{path} must be a file written by Run.save, got {error!r}; train again or copy it anew") from error
+
+
+class Interrupted(KeyboardInterrupt):
+    """Training was interrupted; `run` holds what was done, with all members that far."""
+
+    def __init__(self, run: Run) -> None:
+        """Keep the partial run."""
+        super().__init__(f"interrupted after step {run.steps[-1]}; the partial result is in .run")
+        self.run = run
+
+
+class Diverged(ArithmeticError):
+    """Training left the finite numbers; `run` holds the snapshots up to there."""
+
+    def __init__(self, run: Run, step: int, loss: float, learning_rate: str) -> None:
+        """Say when, with which loss, at which learning rate."""
+        super().__init__(
+            f"training must keep loss and parameters finite, got loss {loss:g} by step {step} at learning rate "
+            f"{learning_rate}; lower the learning rate or the init scale. The run up to there is in .run"
+        )
+        self.run = run
+
+
+class _Setting(NamedTuple):
+    """All that decides the compiled program; hashable."""
+
+    features: Features
+    optimizer: Static
+    batch_size: int
+    population: bool
+    linear: bool
+    perturb: Perturb | None
+
+
+class _Inputs(NamedTuple):
+    """All that may change without a new compilation. a densities, r radii, c keys."""
+
+    Ss: jax.Array  # (a,)
+    radii: jax.Array  # (r,)
+    mix: jax.Array
+    importance: jax.Array | None  # (n,)
+    data_key: jax.Array | None
+    attack_keys: jax.Array  # (c,)
+    rates: list[jax.Array]
+
+
+def train(
+    features: Features,
+    S: ArrayLike,
+    *,
+    n_hidden: int,
+    n_steps: int = 10_000,
+    key: jax.Array,
+    scale: ArrayLike = 0.01,
+    optimizer: optax.GradientTransformation = optax.adam(1e-3),
+    batch_size: int = 1024,
+    population: bool = False,
+    importance: ArrayLike | None = None,
+    linear: bool = False,
+    snapshots: Sequence[int] | None = None,
+    perturb: Perturb | None = None,
+    radius: ArrayLike = 0.0,
+    mix: ArrayLike = 1.0,
+    progress: bool | None = None,
+) -> Run:
+    """Train one model.
+
+    `key` splits into keys for the initial weights, the data and the attack. Step t draws its batch with
+    `features.sample(S, batch_size, key=jax.random.fold_in(data_key, t))`, so the stream does not depend on snapshots.
+
+    Args:
+        features: distribution of the inputs.
+        S: probability that a gate is off, in [0, 1).
+        n_hidden: m.
+        n_steps: updates, at least 1.
+        key: from `jax.random.key`.
+        scale: standard deviation of the initial W.
+        optimizer: any optax optimiser; a constant learning rate may change without a new compilation.
+        batch_size: fresh samples a step; not used with `population`.
+        population: train on the nodes of `features.population` instead: infinite data, no noise.
+        importance: (n,), factor of each feature's error; 1 by default.
+        linear: train the linear twin, without the ReLU.
+        snapshots: increasing steps in [0, n_steps] at which to keep W, b and the loss; by default about 200 spaced
+            logarithmically, 0 and n_steps among them.
+        perturb: (params, x (n,), radius, *, key) -> δ (n,), an attack on each sample, constant for the gradient; the
+            target stays the clean x.
+        radius: L2 norm handed to `perturb`, at least 0.
+        mix: weight of the attacked samples in the loss, in [0, 1]; the clean ones have the rest.
+        progress: True and None show a bar with the loss, None only once a run has taken a second; False hides it.
+
+    Returns:
+        A Run without leading axes.
+
+    Raises:
+        ValueError, TypeError: an argument out of its range, of the wrong rank or type.
+        Diverged: loss or parameters are not finite; the message has step, loss and learning rate.
+        Interrupted: Ctrl-C; `.run` holds what was done.
+    """
+    check_key("key", key)
+    check_sparsity(S)
+    check_real("radius", radius, minimum=0.0)
+    k_init, k_data, k_attack = jax.random.split(key, 3)
+    setting = _setting(features, optimizer, batch_size, population, linear, perturb, radius)
+    params = init(features.n_features, n_hidden, key=k_init, scale=scale)
+    params = jax.tree.map(lambda leaf: leaf[None, None, None], params)
+    inputs = _inputs(setting, S, radius, mix, importance, k_data, k_attack[None])
+    return _loop(setting, inputs, params, n_steps, snapshots, progress, single=True)
+
+
+def train_ensemble(
+    features: Features,
+    Ss: ArrayLike,
+    keys: jax.Array,
+    *,
+    n_hidden: int,
+    data_key: jax.Array | None = None,
+    n_steps: int = 10_000,
+    scale: ArrayLike = 0.01,
+    optimizer: optax.GradientTransformation = optax.adam(1e-3),
+    batch_size: int = 1024,
+    population: bool = False,
+    importance: ArrayLike | None = None,
+    linear: bool = False,
+    snapshots: Sequence[int] | None = None,
+    perturb: Perturb | None = None,
+    radius: ArrayLike = 0.0,
+    mix: ArrayLike = 1.0,
+    progress: bool | None = None,
+) -> Run:
+    """Train the product of sparsities, radii and seeds in one compilation; arguments as in `train`, but for these.
+
+    All members see one stream of data, the same uniforms thresholded at each S. Spread over members is therefore
+    spread over initial weights: for intervals that include the data use several data keys, or the population.
+    Member (a, c) with `population=True` is the model that `train(features, Ss[a], key=keys[c])` gives, to rounding.
+
+    Args:
+        features: distribution of the inputs.
+        Ss: (a,), each in [0, 1).
+        keys: (c,) keys; each draws initial weights and attacks.
+        n_hidden: m.
+        data_key: one key for the shared stream; required unless `population`.
+        n_steps, scale, optimizer, batch_size, population, importance, linear: see `train`.
+        snapshots, perturb, mix, progress: see `train`.
+        radius: a scalar, or (r,) for one more axis.
+
+    Returns:
+        A Run with leading axes (a, c), or (a, r, c) where radius has an axis; members that diverge are marked in
+        `diverged`, their losses NaN from there on.
+
+    Raises:
+        ValueError, TypeError: an argument out of its range, of the wrong rank or type.
+        Interrupted: Ctrl-C; `.run` holds what was done.
+    """
+    check_key("keys", keys, ndim=1)
+    check_sparsity(Ss, ndim=1)
+    check_real("radius", radius, minimum=0.0, ndim=np.ndim(radius) and 1)
+    for name, axis in (("Ss", Ss), ("keys", keys), ("radius", np.atleast_1d(radius))):
+        check_size(f"the length of {name}", len(axis))
+    if not population and data_key is None:
+        raise ValueError("data_key must be given unless population=True, got None; pass jax.random.key(...)")
+    if data_key is not None:
+        check_key("data_key", data_key)
+    k_init, _, k_attack = jnp.moveaxis(jax.vmap(partial(jax.random.split, num=3))(keys), 1, 0)
+    setting = _setting(features, optimizer, batch_size, population, linear, perturb, radius)
+    check_size("n_hidden", n_hidden)
+    check_real("scale", scale, minimum=0.0)
+    params = jax.vmap(lambda k: init(features.n_features, n_hidden, key=k, scale=scale))(k_init)
+    shape = (len(Ss), np.size(radius), len(keys))
+    params = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (*shape, *leaf.shape[1:])), params)
+    inputs = _inputs(setting, Ss, radius, mix, importance, data_key, k_attack)
+    run = _loop(setting, inputs, params, n_steps, snapshots, progress, single=False)
+    return run if np.ndim(radius) else _member(run, (slice(None), 0))
+
+
+def log_spaced(n_steps: int, number: int = 200) -> np.ndarray:
+    """At most `number` whole steps from 1 to n_steps, spaced evenly in their logarithm, and 0."""
+    spaced = np.geomspace(1, n_steps, check_size("number", number))
+    return np.unique(np.concatenate([[0], np.rint(spaced), [n_steps]]).astype(int))
+
+
+def _setting(features, optimizer, batch_size, population, linear, perturb, radius) -> _Setting:
+    if not isinstance(features, Features):
+        raise TypeError(f"features must be a distribution of toylib.features, got {features!r}; try Correlated(2, 3)")
+    if perturb is None and np.any(np.asarray(radius) != 0):
+        raise ValueError(f"radius must be 0 without an attack, got {radius}; pass perturb as well")
+    batch_size = check_size("batch_size", batch_size)
+    return _Setting(features, Static(optimizer), batch_size, bool(population), bool(linear), perturb)
+
+
+def _inputs(setting, Ss, radius, mix, importance, data_key, attack_keys) -> _Inputs:
+    check_real("mix", mix, minimum=0.0, below=np.nextafter(1, 2))
+    if importance is not None:
+        importance = jnp.asarray(importance, jnp.float32)
+        check_array("importance", importance, (setting.features.n_features,))
+    rates = [jnp.asarray(rate, jnp.float32) for rate in setting.optimizer.rates]
+    Ss, radii, mix = (jnp.asarray(value, jnp.float32) for value in (Ss, radius, mix))
+    return _Inputs(jnp.atleast_1d(Ss), jnp.atleast_1d(radii), mix, importance, data_key, attack_keys, rates)
+
+
+def _snapshots(snapshots: Sequence[int] | None, n_steps: int) -> np.ndarray:
+    n_steps = check_size("n_steps", n_steps)
+    if snapshots is None:
+        return log_spaced(n_steps)
+    steps = np.asarray(snapshots)
+    if steps.ndim != 1 or not steps.size or not np.issubdtype(steps.dtype, np.integer):
+        raise TypeError(f"snapshots must be a sequence of integers, got {snapshots!r}; try range(0, n_steps + 1, 100)")
+    if (np.diff(steps) <= 0).any() or steps[0] < 0 or steps[-1] > n_steps:
+        raise ValueError(f"snapshots must increase within [0, {n_steps}], got {snapshots!r}; sort them and drop repeats")
+    return steps
+
+
+def _loss(setting: _Setting, inputs: _Inputs, members: Params, x, weights, key) -> jax.Array:
+    """Loss of each member at one density, (r, c), on samples x (n, batch), attacked where `perturb` says so."""
+
+    def member(params: Params, radius, attack_key):
+        clean = partial(columns_loss, params, target=x, weights=weights, importance=inputs.importance, linear=setting.linear)
+        if setting.perturb is None:
+            return clean(x)
+        frozen = jax.lax.stop_gradient(params)
+        keys = jax.random.split(jax.random.fold_in(attack_key, key), x.shape[1])
+        attack = jax.vmap(lambda column, k: setting.perturb(frozen, column, radius, key=k), (1, 0), 1)
+        return (1 - inputs.mix) * clean(x) + inputs.mix * clean(x + jax.lax.stop_gradient(attack(x, keys)))
+
+    over_keys = jax.vmap(member, (0, None, 0))
+    return jax.vmap(over_keys, (0, 0, None))(members, inputs.radii, inputs.attack_keys)
+
+
+def _members(function: Callable) -> Callable:
+    """`function` of one model, over the axes (r, c)."""
+    return jax.vmap(jax.vmap(function))
+
+
+def _start(setting: _Setting, params: Params) -> Any:
+    """The optimiser's state for members (a, r, c)."""
+    return jax.vmap(_members(setting.optimizer.build(setting.optimizer.rates).init))(params)
+
+
+@partial(jax.jit, static_argnums=0)
+def _advance(setting: _Setting, inputs: _Inputs, state: tuple, start, stop) -> tuple:
+    """Take the members from step `start` to step `stop`; returns their state, population losses and whether finite.
+
+    Densities are taken one after the other within a step: the members of one share their data, and their products with
+    it, (c · n, n) by (n, batch), stay in the cache. Both measure faster than one batched product over densities.
+    """
+    features, optimizer = setting.features, setting.optimizer.build(inputs.rates)
+    nodes, node_weights = jax.vmap(features.population)(inputs.Ss)
+    nodes = nodes.swapaxes(1, 2)
+
+    def one_density(step, uniforms, carry):
+        (params, opt_state), S, x, weights = carry
+        if not setting.population:
+            x, weights = features.from_uniforms(S, uniforms).T, jnp.full(setting.batch_size, 1 / setting.batch_size)
+        grads = jax.grad(lambda p: _loss(setting, inputs, p, x, weights, step).sum())(params)
+        updates, opt_state = _members(optimizer.update)(grads, opt_state, params)
+        return optax.apply_updates(params, updates), opt_state
+
+    def one_step(step, state):
+        uniforms = None
+        if not setting.population:
+            key = jax.random.fold_in(inputs.data_key, step)
+            uniforms = jax.random.uniform(key, (setting.batch_size, features.n_uniforms))
+        return jax.lax.map(partial(one_density, step, uniforms), (state, inputs.Ss, nodes, node_weights))
+
+    state = jax.lax.fori_loop(start, stop, one_step, state)
+    clean = partial(_loss, setting._replace(perturb=None), inputs)
+    losses = jax.lax.map(lambda each: clean(*each, None), (state[0], nodes, node_weights))
+    finite = [jnp.isfinite(leaf).all(range(3, leaf.ndim)) for leaf in (*state[0], losses)]
+    return state, losses, jnp.stack(finite).all(0)
+
+
+def _member(run: Run, index: tuple) -> Run:
+    """The run of some members of an ensemble."""
+    params = jax.tree.map(lambda leaf: leaf[index], run.params)
+    return run._replace(params=params, **{k: getattr(run, k)[index] for k in ("losses", "weights", "biases", "diverged")})
+
+
+def _loop(setting, inputs, params, n_steps, snapshots, progress, *, single: bool) -> Run:
+    """Advance from snapshot to snapshot, in pieces short enough for Ctrl-C and a progress bar."""
+    snapshots = _snapshots(snapshots, n_steps)
+    state, step, piece, kept = (params, _start(setting, params)), 0, 1, []
+
+    def result() -> Run:
+        steps, losses, W, b, finite = (np.asarray(column) for column in zip(*kept, strict=True))
+        alive = np.logical_and.accumulate(finite, axis=0)
+        series = [np.moveaxis(a, 0, 3) for a in (np.where(alive, losses, np.nan), W, b)]
+        run = Run(state[0], steps, *series, ~alive[-1])
+        return _member(run, (0, 0, 0)) if single else run
+
+    bar = tqdm(
+        total=n_steps, unit="step", disable=progress is False, delay=1.0 if progress is None else 0.0, leave=False
+    )
+    with bar:
+        try:
+            for target in [*snapshots, n_steps] if snapshots[-1] < n_steps else snapshots:
+                while True:
+                    stop, began = min(int(target), step + piece), time.perf_counter()
+                    advanced, losses, finite = jax.block_until_ready(_advance(setting, inputs, state, step, stop))
+                    state, taken, step = advanced, stop - step, stop
+                    if taken:
+                        speed = taken / (time.perf_counter() - began)
+                        piece = max(1, min(4 * piece, int(speed * _SECONDS_BETWEEN_LOOKS)))
+                    bar.set_postfix_str(_summary(losses, finite), refresh=False)
+                    bar.update(taken)
+                    failed = single and not finite.all()
+                    if step == target or failed:
+                        break
+                if step in snapshots or failed:
+                    kept.append([np.asarray(a) for a in (step, losses, *state[0], finite)])
+                if failed:
+                    raise Diverged(result(), step, losses.item(), setting.optimizer.learning_rate)
+        except KeyboardInterrupt:
+            raise Interrupted(result()) from None
+    return result()
+
+
+def _summary(losses: jax.Array, finite: jax.Array) -> str:
+    """The loss for the progress bar: of one model, or the median of many, with the number that diverged."""
+    losses, finite = np.asarray(losses), np.asarray(finite)
+    if not finite.any():
+        return "all diverged"
+    text = f"{'loss' if losses.size == 1 else 'median loss'} {np.median(losses[finite]):.3g}"
+    return text if finite.all() else f"{text}, {np.count_nonzero(~finite)} diverged"
