@@ -30,9 +30,7 @@ def check_real(name: str, value: Any, *, minimum: float = -np.inf, below: float 
         array = np.asarray(value)
     except Exception as error:
         raise TypeError(f"{name} must be a number, got {type(value).__name__}; pass a float") from error
-    if array.dtype == bool or not (
-        np.issubdtype(array.dtype, np.integer) or jnp.issubdtype(array.dtype, jnp.floating)
-    ):
+    if array.dtype == bool or not (np.issubdtype(array.dtype, np.integer) or jnp.issubdtype(array.dtype, jnp.floating)):
         raise TypeError(f"{name} must be a real number, got {value!r}; pass a float")
     if array.ndim != ndim:
         wanted = "a scalar" if ndim == 0 else f"an array of rank {ndim}"
@@ -68,4 +66,6 @@ def check_array(name: str, value: Any, shape: Sequence[int | None]) -> None:
     fits = len(came) == len(shape) and all(c == w if w is not None else c > 0 for c, w in zip(came, shape, strict=True))
     if not fits:
         wanted = "(" + ", ".join("any" if w is None else str(w) for w in shape) + ")"
-        raise ValueError(f"{name} must have shape {wanted}, got {came}; functions take one model, so use jax.vmap for more")
+        raise ValueError(
+            f"{name} must have shape {wanted}, got {came}; functions take one model, so use jax.vmap for more"
+        )

@@ -31,7 +31,9 @@ class Static:
     def __init__(self, optimizer: optax.GradientTransformation) -> None:
         """Take `optimizer` apart."""
         if not (isinstance(optimizer, tuple) and callable(getattr(optimizer, "update", None))):
-            raise TypeError(f"optimizer must be an optax GradientTransformation, got {optimizer!r}; try optax.adam(1e-3)")
+            raise TypeError(
+                f"optimizer must be an optax GradientTransformation, got {optimizer!r}; try optax.adam(1e-3)"
+            )
         self._optimizer = optimizer
         self.rates: list[Any] = []
         init, _ = _split(optimizer.init, [], ())

@@ -15,7 +15,6 @@ paper itself gives none for correlated features):
     | initial b      | 0                                            | 0                                            |
 """
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -58,13 +57,22 @@ class Run(NamedTuple):
     biases: np.ndarray
     diverged: np.ndarray
 
+    def member(self, *index: Any) -> "Run":
+        """The run of one member, or of several: `run.member(a, c)` of density a and seed c."""
+        params = jax.tree.map(lambda leaf: leaf[index], self.params)
+        return self._replace(
+            params=params, **{k: getattr(self, k)[index] for k in ("losses", "weights", "biases", "diverged")}
+        )
+
     def save(self, path: str | Path) -> None:
         """Write the run to one .npz file without pickle; the file appears whole or not at all."""
         path = Path(path)
         partial_path = path.with_name(path.name + ".partial")
         with partial_path.open("wb") as file:
-            np.savez_compressed(file, W=self.params.W, b=self.params.b, **{k: getattr(self, k) for k in self._fields[1:]})
-        os.replace(partial_path, path)
+            np.savez_compressed(
+                file, W=self.params.W, b=self.params.b, **{k: getattr(self, k) for k in self._fields[1:]}
+            )
+        partial_path.replace(path)
 
     @classmethod
     def load(cls, path: str | Path) -> "Run":
@@ -76,7 +84,9 @@ class Run(NamedTuple):
         except FileNotFoundError:
             raise
         except Exception as error:
-            raise ValueError(f"{path} must be a file written by Run.save, got {error!r}; train again or copy it anew") from error
+            raise ValueError(
+                f"{path} must be a file written by Run.save, got {error!r}; train again or copy it anew"
+            ) from error
 
 
 class Interrupted(KeyboardInterrupt):
@@ -248,7 +258,7 @@ def train_ensemble(
     params = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (*shape, *leaf.shape[1:])), params)
     inputs = _inputs(setting, Ss, radius, mix, importance, data_key, k_attack)
     run = _loop(setting, inputs, params, n_steps, snapshots, progress, single=False)
-    return run if np.ndim(radius) else _member(run, (slice(None), 0))
+    return run if np.ndim(radius) else run.member(slice(None), 0)
 
 
 def log_spaced(n_steps: int, number: int = 200) -> np.ndarray:
@@ -284,7 +294,9 @@ def _snapshots(snapshots: Sequence[int] | None, n_steps: int) -> np.ndarray:
     if steps.ndim != 1 or not steps.size or not np.issubdtype(steps.dtype, np.integer):
         raise TypeError(f"snapshots must be a sequence of integers, got {snapshots!r}; try range(0, n_steps + 1, 100)")
     if (np.diff(steps) <= 0).any() or steps[0] < 0 or steps[-1] > n_steps:
-        raise ValueError(f"snapshots must increase within [0, {n_steps}], got {snapshots!r}; sort them and drop repeats")
+        raise ValueError(
+            f"snapshots must increase within [0, {n_steps}], got {snapshots!r}; sort them and drop repeats"
+        )
     return steps
 
 
@@ -292,7 +304,9 @@ def _loss(setting: _Setting, inputs: _Inputs, members: Params, x, weights, key) 
     """Loss of each member at one density, (r, c), on samples x (n, batch), attacked where `perturb` says so."""
 
     def member(params: Params, radius, attack_key):
-        clean = partial(columns_loss, params, target=x, weights=weights, importance=inputs.importance, linear=setting.linear)
+        clean = partial(
+            columns_loss, params, target=x, weights=weights, importance=inputs.importance, linear=setting.linear
+        )
         if setting.perturb is None:
             return clean(x)
         frozen = jax.lax.stop_gradient(params)
@@ -347,12 +361,6 @@ def _advance(setting: _Setting, inputs: _Inputs, state: tuple, start, stop) -> t
     return state, losses, jnp.stack(finite).all(0)
 
 
-def _member(run: Run, index: tuple) -> Run:
-    """The run of some members of an ensemble."""
-    params = jax.tree.map(lambda leaf: leaf[index], run.params)
-    return run._replace(params=params, **{k: getattr(run, k)[index] for k in ("losses", "weights", "biases", "diverged")})
-
-
 def _loop(setting, inputs, params, n_steps, snapshots, progress, *, single: bool) -> Run:
     """Advance from snapshot to snapshot, in pieces short enough for Ctrl-C and a progress bar."""
     snapshots = _snapshots(snapshots, n_steps)
@@ -363,7 +371,7 @@ def _loop(setting, inputs, params, n_steps, snapshots, progress, *, single: bool
         alive = np.logical_and.accumulate(finite, axis=0)
         series = [np.moveaxis(a, 0, 3) for a in (np.where(alive, losses, np.nan), W, b)]
         run = Run(state[0], steps, *series, ~alive[-1])
-        return _member(run, (0, 0, 0)) if single else run
+        return run.member(0, 0, 0) if single else run
 
     bar = tqdm(
         total=n_steps, unit="step", disable=progress is False, delay=1.0 if progress is None else 0.0, leave=False

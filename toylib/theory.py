@@ -1,0 +1,160 @@
+"""Exact losses and growth rates: the oracle of the tests and the dashed lines of the figures.
+
+Losses are summed over features and averaged over the distribution. Unless stated, the features are sets of g that are
+on or off together with probability p = 1 - S each (`features.Correlated`), with values U[0, 1] and importance 1. This
+module uses NumPy alone and shares no code with the models it checks.
+
+Sources: Elhage et al. 2022, "The Geometry of Superposition" (what is learned); Saxe, McClelland, Ganguli 2019, arXiv
+1810.10531 (growth of modes). The derivations are in the docstrings.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from toylib.checks import check_real, check_size, check_sparsity
+
+OCTAHEDRON_THRESHOLD = 1 / 3
+"""The density below which the octahedron, p², has a lower loss than the collapsed PCA solution of two triples, p/3."""
+
+ANTIPODAL_THRESHOLD = 4 / 7
+"""The density below which two independent features in one dimension are better kept as antipodes, p²/3, than with one
+dropped, p/3 - p²/4: superposition pays from 1/(1 - S) = 7/4 on."""
+
+
+class Modes(NamedTuple):
+    """A quantity of the two kinds of covariance modes: `set` along a set's mean, `difference` within a set."""
+
+    set: float
+    difference: float
+
+
+def zero_loss(S: float, *, n_sets: int = 2, set_size: int = 3) -> float:
+    """Loss of W = b = 0: n·E x² = n·p/3."""
+    return _density(S) * check_size("n_sets", n_sets) * check_size("set_size", set_size) / 3
+
+
+def bias_loss(S: float, *, n_sets: int = 2, set_size: int = 3) -> float:
+    """Loss of W = 0 with the best bias, b = E x = p/2: n·(p/3 - p²/4)."""
+    return check_size("n_sets", n_sets) * check_size("set_size", set_size) * dropped_feature_loss(S)
+
+
+def pca_plateau(S: float, *, n_sets: int = 2, set_size: int = 3) -> float:
+    """Loss once each set has collapsed to its mean, the sets orthogonal, b = 0: n_sets·p·(g - 1)/12.
+
+    An active set is reconstructed as its mean; the error is the variance within it, (g - 1)/12. For two triples p/3.
+    """
+    return check_size("n_sets", n_sets) * _density(S) * (check_size("set_size", set_size) - 1) / 12
+
+
+def collinear_plateau(S: float, *, set_size: int = 3) -> float:
+    """Loss of two sets collapsed on opposite directions, b = 0: the PCA plateau + 2g·p²·E min(M, M')².
+
+    With both sets on, a set's reconstruction is its mean M less the other's M', cut at zero: it misses by the smaller
+    of the two in each of 2g features. E min² = ∫ 2x (1 - F(x))² dx for the distribution F of the mean of g values, a
+    polynomial between multiples of 1/g, integrated exactly. For triples about p/3 + 1.10 p².
+    """
+    g = check_size("set_size", set_size)
+    nodes, weights = np.polynomial.legendre.leggauss(g + 2)
+    x = (np.arange(g)[:, None] + (nodes + 1) / 2) / g
+    minimum_squared = np.sum(weights / (2 * g) * 2 * x * (1 - _mean_below(x, g)) ** 2)
+    return pca_plateau(S, set_size=g) + 2 * g * _density(S) ** 2 * float(minimum_squared)
+
+
+def linear_plateau(S: float, *, n_modes: int, n_sets: int = 2, set_size: int = 3) -> float:
+    """Loss of the best linear model with bias that has learned the `n_modes` largest modes of the covariance.
+
+    The rest is the sum of the other eigenvalues. For two triples the modes are two of sets and four of differences:
+    n_modes = 2 leaves p/3 and n_modes = 3, all that three dimensions hold, p/4.
+    """
+    size, modes = n_sets * set_size, covariance_modes(S, n_sets=n_sets, set_size=set_size)
+    spectrum = np.array([modes.set] * n_sets + [modes.difference] * (size - n_sets))
+    return float(spectrum[check_size("n_modes", n_modes, minimum=0) :].sum())
+
+
+def octahedron_loss(S: float) -> float:
+    """Loss of an octahedron of unit vectors, antipodes from different sets, b = 0: p².
+
+    Three antipodal pairs, each wrong only while both its features are active, and then by the smaller value in both:
+    2·E min(U, U')² = 1/3 a pair.
+    """
+    return _density(S) ** 2
+
+
+def dropped_feature_loss(S: float) -> float:
+    """Loss of a feature that is not represented and has the best bias, p/2: its variance p/3 - p²/4."""
+    p = _density(S)
+    return p / 3 - p**2 / 4
+
+
+def antipodal_pair_loss(S: float) -> float:
+    """Loss of two features on opposite unit directions, active independently with probability p, b = 0: p²/3."""
+    return _density(S) ** 2 / 3
+
+
+def covariance_modes(S: float, *, n_sets: int = 2, set_size: int = 3) -> Modes:
+    """Eigenvalues of the covariance: p/12 + g(p/4 - p²/4) for each set's mean, p/12 for each difference within a set.
+
+    There are n_sets of the first kind and n_sets·(g - 1), all equal, of the second: PCA cannot choose among those.
+    """
+    p, g = _density(S), check_size("set_size", set_size)
+    check_size("n_sets", n_sets)
+    return Modes(p / 12 + g * (p - p**2) / 4, p / 12)
+
+
+def mode_rates(S: float, learning_rate: float, *, n_sets: int = 2, set_size: int = 3) -> Modes:
+    """Rates per step at which gradient descent on the linear twin grows each kind of mode: 8·learning rate·eigenvalue.
+
+    For a tied autoencoder with loss E‖x - Wᵀ W x‖² a mode v of eigenvalue λ and strength a = ‖W v‖² follows
+    da/dt = 8·η·λ·a·(1 - a). Adam does not follow this.
+    """
+    check_real("learning_rate", learning_rate, minimum=0.0)
+    modes = covariance_modes(S, n_sets=n_sets, set_size=set_size)
+    return Modes(8 * learning_rate * modes.set, 8 * learning_rate * modes.difference)
+
+
+def mode_strength(step: np.ndarray, start: float, rate: float) -> np.ndarray:
+    """Strength a(t) = 1/(1 + (1/a₀ - 1)·e^(-rate·t)) of a mode that starts at a₀ in (0, 1); same shape as `step`."""
+    return 1 / (1 + (1 / _start(start) - 1) * np.exp(-rate * np.asarray(step, float)))
+
+
+def mode_half_time(start: float, rate: float) -> float:
+    """Step at which a mode that starts at a₀ in (0, 1) has strength 1/2: ln(1/a₀ - 1)/rate."""
+    check_real("rate", rate)
+    if rate <= 0:
+        raise ValueError(f"rate must be positive, got {rate}; a mode that does not grow has no half-time")
+    return float(np.log(1 / _start(start) - 1) / rate)
+
+
+def two_layer_strength(time: np.ndarray, start: float, singular_value: float, time_constant: float = 1.0) -> np.ndarray:
+    """Mode strength of an untied two-layer linear network, s·e^(2st/τ)/(e^(2st/τ) - 1 + s/a₀) (Saxe et al., eq. 6).
+
+    Args:
+        time: any shape, at least 0.
+        start: a₀, in (0, s).
+        singular_value: s, of the input-output correlation.
+        time_constant: τ.
+    """
+    decay = np.exp(-2 * singular_value * np.asarray(time, float) / time_constant)
+    return singular_value / (1 + (singular_value / start - 1) * decay)
+
+
+def _density(S: float) -> float:
+    check_sparsity(S)
+    return 1.0 - float(S)
+
+
+def _start(start: float) -> float:
+    check_real("start", start)
+    if not 0 < start < 1:
+        raise ValueError(f"start must lie in (0, 1), got {start}; a mode of strength 0 never grows")
+    return start
+
+
+def _mean_below(x: np.ndarray, number: int) -> np.ndarray:
+    """P(mean of `number` values of U[0, 1] ≤ x), the Irwin-Hall distribution."""
+    total, term, factorial = np.zeros_like(x), 1.0, float(np.prod(np.arange(1, number + 1)))
+    for k in range(number + 1):
+        total += term * np.maximum(number * x - k, 0) ** number
+        term *= -(number - k) / (k + 1)
+    return total / factorial
