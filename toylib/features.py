@@ -2,221 +2,24 @@
 
 S is the probability that a gate is off and p = 1 - S the density. A feature whose gate lets it through takes a value
 from U[0, 1]; all others are exactly zero. Every random quantity is a threshold on, or a copy of, uniform numbers that
-do not depend on S (`from_uniforms`): one stream of uniforms serves every sparsity, and scrubbing S moves single
-features in and out of the picture instead of drawing a new one.
+do not depend on S (`Features.from_uniforms`): one stream of uniforms serves every sparsity, and scrubbing S moves
+single features in and out of the picture instead of drawing a new one.
 
 Source: Elhage et al. 2022, sections "Demonstrating Superposition" and "The Geometry of Superposition" (correlated and
 anticorrelated features). The hierarchical tree follows the data of Saxe, McClelland, Ganguli 2019 (arXiv 1810.10531).
 """
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import product
-from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
-from scipy.special import erf
-from scipy.stats import qmc
 
-from toylib.checks import check_array, check_key, check_size, check_sparsity, is_traced
+from toylib.checks import check_size
+from toylib.distribution import Features, States, any_of
 
-
-class _States(NamedTuple):
-    """Every set of features that can be active together; state s has probability factor·pᵒⁿ·(1 - p)ᵒᶠᶠ."""
-
-    active: np.ndarray  # (k, n) bool
-    on: np.ndarray  # (k,)
-    off: np.ndarray  # (k,)
-    factor: np.ndarray  # (k,)
-
-
-def _density(S: ArrayLike) -> jax.Array:
-    """p = 1 - S, in double precision where S is known, so that S near 1 loses no digits."""
-    return 1 - S if is_traced(S) else jnp.asarray(1.0 - np.asarray(S, np.float64), jnp.float32)
-
-
-def _any_of(q: jax.Array, number: int) -> jax.Array:
-    """1 - (1 - q)^number without cancellation for small q."""
-    return -jnp.expm1(number * jnp.log1p(-q))
-
-
-# E sqrt(s) = (1/sqrt(pi)) ∫₀^∞ (1 - E exp(-r² s)) dr/r², here over v in (0, 1) with r = v/(1 - v) and dr/r² = dv/v².
-# _FADE is 1 - E exp(-r² U²) for one active value; the generating function of the number of active ones does the rest.
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(192)
-_V = (_NODES + 1) / 2
-_R = _V / (1 - _V)
-_FADE = jnp.asarray(1 - np.sqrt(np.pi) * erf(_R) / (2 * _R), jnp.float32)
-_NORM_WEIGHTS = jnp.asarray(_WEIGHTS / 2 / (_V**2 * np.sqrt(np.pi)), jnp.float32)
-
-_MAX_STATES = 64
-
-
-class Features(ABC):
-    """What the four distributions share. A subclass says how gates open; values, moments and nodes follow from it.
-
-    Attributes:
-        n_features: number of features n.
-        sets: tuple of tuples of feature indices; together they hold every feature once.
-        n_uniforms: how many uniform numbers make one sample; the last n of them are the values.
-    """
-
-    n_features: int
-
-    @property
-    @abstractmethod
-    def sets(self) -> tuple[tuple[int, ...], ...]:
-        """The groups of features that the design treats alike."""
-
-    @property
-    @abstractmethod
-    def n_uniforms(self) -> int:
-        """How many uniform numbers make one sample."""
-
-    @property
-    @abstractmethod
-    def _n_states(self) -> int:
-        """How many sets of features can be active together."""
-
-    @abstractmethod
-    def _active(self, p: jax.Array, gates: jax.Array) -> jax.Array:
-        """Which features are active, (..., n) bool, from uniforms `gates` of shape (..., n_uniforms - n)."""
-
-    @abstractmethod
-    def _states(self) -> _States:
-        """All sets of features that can be active together."""
-
-    @abstractmethod
-    def _joint(self) -> tuple[np.ndarray, np.ndarray]:
-        """(factor, power), both (n, n): P(i and j active) = factor·p^power; on the diagonal P(i active)."""
-
-    @abstractmethod
-    def _some(self, p: jax.Array, q: jax.Array) -> jax.Array:
-        """1 - E (1 - q)^K for the number K of active features."""
-
-    def from_uniforms(self, S: ArrayLike, u: jax.Array) -> jax.Array:
-        """Turn uniform numbers into samples; the same `u` at another S gives the same picture, thresholded elsewhere.
-
-        Args:
-            S: probability that a gate is off, in [0, 1).
-            u: (..., n_uniforms), numbers in [0, 1).
-
-        Returns:
-            (..., n) float32.
-
-        Raises:
-            ValueError, TypeError: S outside [0, 1), or `u` of another width or dtype.
-        """
-        check_sparsity(S)
-        check_array("u", u, (*jnp.shape(u)[:-1], self.n_uniforms))
-        gates, values = jnp.split(u, [self.n_uniforms - self.n_features], axis=-1)
-        return jnp.where(self._active(_density(S), gates), values, jnp.zeros((), values.dtype))
-
-    def sample(self, S: ArrayLike, batch_size: int, *, key: jax.Array) -> jax.Array:
-        """Draw independent samples.
-
-        Args:
-            S: probability that a gate is off, in [0, 1); may be traced.
-            batch_size: number of samples, at least 1.
-            key: from `jax.random.key`.
-
-        Returns:
-            (batch_size, n) float32, each entry 0 or in [0, 1).
-
-        Raises:
-            ValueError, TypeError: S outside [0, 1) or NaN, a batch below 1, or an old-style key.
-        """
-        batch_size = check_size("batch_size", batch_size)
-        check_key("key", key)
-        return self.from_uniforms(S, jax.random.uniform(key, (batch_size, self.n_uniforms)))
-
-    def mean(self, S: ArrayLike) -> jax.Array:
-        """E x, (n,): half of each feature's probability to be active."""
-        check_sparsity(S)
-        return jnp.diagonal(self._probability(S)) / 2
-
-    def second_moment(self, S: ArrayLike) -> jax.Array:
-        """E x xᵀ, (n, n): a third of the activity probability on the diagonal, a quarter of the joint one elsewhere."""
-        check_sparsity(S)
-        scale = np.where(np.eye(self.n_features, dtype=bool), 1 / 3, 1 / 4)
-        return self._probability(S) * jnp.asarray(scale, jnp.float32)
-
-    def covariance(self, S: ArrayLike) -> jax.Array:
-        """E x xᵀ - E x E xᵀ, (n, n)."""
-        mean = self.mean(S)
-        return self.second_moment(S) - jnp.outer(mean, mean)
-
-    def mean_norm(self, S: ArrayLike, *, nonempty: bool = False) -> jax.Array:
-        """E ‖x‖₂, the unit in which notebooks write attack norms; relative error below 1e-3.
-
-        Args:
-            S: probability that a gate is off, in [0, 1); may be traced.
-            nonempty: average over the inputs with an active feature only, instead of over all.
-
-        Returns:
-            A scalar.
-        """
-        check_sparsity(S)
-        p = _density(S)
-        total = jnp.sum(_NORM_WEIGHTS * self._some(p, _FADE))
-        return total / self._some(p, jnp.ones(())) if nonempty else total
-
-    def population(self, S: ArrayLike, *, n_nodes: int = 1024) -> tuple[jax.Array, jax.Array]:
-        """Nodes and weights that stand for infinitely many samples: sums over them replace expectations.
-
-        Where at most 64 sets of features can be active together and n_nodes is at least 16 times that number, the
-        nodes are stratified: each such set has its exact probability as weight and its own scrambled Sobol points, the
-        same number for each, but twice as many for the largest where they fit. With two sets of three the loss of an
-        octahedron then comes out within 0.1 % and that of collapsed sets within 0.01 %. Elsewhere one Sobol sequence
-        runs over gates and values alike, and at small p, where few nodes are active, its error is that of sampling: with
-        100 features, p = 0.1 and 1,024 nodes the mean norm is off by 0.2 % and single second moments by up to 40 %.
-
-        Args:
-            S: probability that a gate is off, in [0, 1); may be traced.
-            n_nodes: about how many nodes, at least 1; rounded down to powers of two.
-
-        Returns:
-            nodes (k, n) and weights (k,), which sum to 1; k depends on the sizes only.
-        """
-        check_sparsity(S)
-        n_nodes = check_size("n_nodes", n_nodes)
-        if self._n_states > min(_MAX_STATES, n_nodes // 16):
-            u = _sobol(self.n_uniforms, n_nodes)
-            return self.from_uniforms(S, u), jnp.full(len(u), 1 / len(u))
-        nodes, state, share = _strata(self, n_nodes)
-        p, states = _density(S), self._states()
-        on, off, factor = (jnp.asarray(a, jnp.float32) for a in (states.on, states.off, states.factor))
-        return jnp.asarray(nodes), (factor * p**on * (1 - p) ** off)[state] * share
-
-    def _probability(self, S: ArrayLike) -> jax.Array:
-        factor, power = (jnp.asarray(a, jnp.float32) for a in self._joint())
-        return factor * _density(S) ** power
-
-
-@lru_cache(maxsize=32)
-def _sobol(dimension: int, n_points: int) -> np.ndarray:
-    """The largest power of two of scrambled Sobol points that n_points allows, (k, dimension) float32 in [0, 1)."""
-    points = qmc.Sobol(dimension, scramble=True, rng=0).random_base2(n_points.bit_length() - 1)
-    return np.minimum(points, np.nextafter(np.float32(1), np.float32(0))).astype(np.float32)
-
-
-@lru_cache(maxsize=32)
-def _strata(features: Features, n_nodes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Nodes (k, n), the state of each (k,), and its share of that state's weight (k,)."""
-    active = features._states().active
-    size = active.sum(1)
-    number = np.where(size > 0, 2 ** int(np.log2(n_nodes / np.count_nonzero(size))), 1)
-    for s in np.argsort(-size, kind="stable"):
-        if number.sum() - 1 + number[s] <= n_nodes and size[s]:
-            number[s] *= 2
-    state = np.repeat(np.arange(len(active)), number)
-    nodes = np.zeros((len(state), features.n_features), np.float32)
-    for s in np.flatnonzero(size):
-        nodes[np.ix_(state == s, active[s])] = _sobol(int(size[s]), int(number[s]))
-    return nodes, state, (1 / number[state]).astype(np.float32)
+__all__ = ["Anticorrelated", "Correlated", "Features", "Hierarchical", "Independent"]
 
 
 def _blocks(n_sets: int, set_size: int) -> tuple[tuple[int, ...], ...]:
@@ -259,16 +62,16 @@ class Independent(Features):
     def _active(self, p, gates):
         return gates < p
 
-    def _states(self) -> _States:
+    def _states(self) -> States:
         active = _subsets(self.n_features)
         on = active.sum(1)
-        return _States(active, on, self.n_features - on, np.ones(len(on)))
+        return States(active, on, self.n_features - on, np.ones(len(on)))
 
     def _joint(self):
         return np.ones((self.n_features,) * 2), 2 - np.eye(self.n_features)
 
     def _some(self, p, q):
-        return _any_of(p * q, self.n_features)
+        return any_of(p * q, self.n_features)
 
 
 @dataclass(frozen=True)
@@ -319,16 +122,16 @@ class Correlated(_Sets):
     def _active(self, p, gates):
         return jnp.repeat(gates < p, self.set_size, axis=-1)
 
-    def _states(self) -> _States:
+    def _states(self) -> States:
         gates = _subsets(self.n_sets)
         on = gates.sum(1)
-        return _States(gates.repeat(self.set_size, 1), on, self.n_sets - on, np.ones(len(on)))
+        return States(gates.repeat(self.set_size, 1), on, self.n_sets - on, np.ones(len(on)))
 
     def _joint(self):
         return np.ones((self.n_features,) * 2), np.where(self._together, 1, 2)
 
     def _some(self, p, q):
-        return _any_of(p * _any_of(q, self.set_size), self.n_sets)
+        return any_of(p * any_of(q, self.set_size), self.n_sets)
 
 
 @dataclass(frozen=True)
@@ -355,10 +158,10 @@ class Anticorrelated(_Sets):
         one_hot = chosen[..., None] == jnp.arange(self.set_size)
         return ((gate < p)[..., None] & one_hot).reshape(*gate.shape[:-1], self.n_features)
 
-    def _states(self) -> _States:
+    def _states(self) -> States:
         active = np.asarray([np.concatenate(rows) for rows in product(self._choices, repeat=self.n_sets)], bool)
         on = active.sum(1)
-        return _States(active, on, self.n_sets - on, float(self.set_size) ** -on)
+        return States(active, on, self.n_sets - on, float(self.set_size) ** -on)
 
     @property
     def _choices(self) -> np.ndarray:
@@ -370,7 +173,7 @@ class Anticorrelated(_Sets):
         return factor, np.where(same, 1, 2)
 
     def _some(self, p, q):
-        return _any_of(p * q, self.n_sets)
+        return any_of(p * q, self.n_sets)
 
 
 @dataclass(frozen=True)
@@ -430,13 +233,13 @@ class Hierarchical(Features):
         is_open = gates < p
         return jnp.stack([is_open[..., path].all(-1) for path in self._paths], axis=-1)
 
-    def _states(self) -> _States:
+    def _states(self) -> States:
         active, parent = [np.zeros(self.n_features, bool)], lambda i: (i - 1) // self.branching
         for i in range(self.n_features):
             active += [a | (np.arange(self.n_features) == i) for a in active if i == 0 or a[parent(i)]]
         active = np.asarray(active)
         allowed = np.stack([np.ones(len(active), bool), *(active[:, parent(i)] for i in range(1, self.n_features))], 1)
-        return _States(active, active.sum(1), (allowed & ~active).sum(1), np.ones(len(active)))
+        return States(active, active.sum(1), (allowed & ~active).sum(1), np.ones(len(active)))
 
     def _joint(self):
         return np.ones((self.n_features,) * 2), (self._paths[:, None] | self._paths).sum(-1)

@@ -6,19 +6,15 @@ rotating the hidden space changes nothing. `sets` is a tuple of tuples of featur
 
 from collections.abc import Sequence
 from functools import partial
-from itertools import permutations
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from toylib.checks import check_array, check_size
-
-if TYPE_CHECKING:
-    from toylib.training import Run
-
-Sets = Sequence[Sequence[int]]
+from toylib.runs import Run
+from toylib.templates import Sets, check_sets, check_triples, distance
 
 # The constants that decide between states; `classify` says how.
 ORIGIN_NORM = 0.2
@@ -97,7 +93,7 @@ def within_energy(W: jax.Array, sets: Sets) -> jax.Array:
     Returns:
         A scalar in [0, 1]; 0 for W = 0.
     """
-    _check_sets(W, sets)
+    check_sets(W, sets)
     total = jnp.sum(jnp.square(W))
     within = sum((jnp.sum(jnp.square(_centred(W, s))) for s in sets), start=jnp.zeros(()))
     return jnp.where(total > 0, within / jnp.where(total > 0, total, 1), 0)
@@ -105,7 +101,7 @@ def within_energy(W: jax.Array, sets: Sets) -> jax.Array:
 
 def mean_cosine(W: jax.Array, sets: Sets) -> jax.Array:
     """Cosine of the angle between the means of two sets, a scalar in [-1, 1]; 0 where a mean is zero. W: (m, n)."""
-    _check_sets(W, sets)
+    check_sets(W, sets)
     if len(sets) != 2:
         raise ValueError(f"sets must be two, got {len(sets)}; pass the pair to compare")
     a, b = (W[:, np.asarray(s)].mean(1) for s in sets)
@@ -123,7 +119,7 @@ def flatness(W: jax.Array, sets: Sets) -> jax.Array:
     Returns:
         (n_sets,); 0 for a set whose columns coincide.
     """
-    _check_sets(W, sets, size=2)
+    check_sets(W, sets, size=2)
     values = [jnp.linalg.svd(_centred(W, s), compute_uv=False) for s in sets]
     return jnp.stack([jnp.where(v[0] > 0, v[1] / jnp.where(v[0] > 0, v[0], 1), 0) for v in values])
 
@@ -145,7 +141,7 @@ def twist(W: jax.Array, sets: Sets) -> jax.Array:
     Raises:
         ValueError: W or the sets are of another size.
     """
-    _, (a, b) = _check_triples(W, sets)
+    _, (a, b) = check_triples(W, sets)
     difference = W[:, np.array(a)].mean(1) - W[:, np.array(b)].mean(1)
     e1, e2 = jnp.linalg.svd(difference[None], full_matrices=True)[2][1:]
 
@@ -169,58 +165,6 @@ def align(W: jax.Array, reference: jax.Array) -> jax.Array:
     check_array("reference", reference, W.shape)
     left, _, right = jnp.linalg.svd(reference @ W.T)
     return left @ right @ W
-
-
-def prism(radius: float, half_height: float, twist: float) -> np.ndarray:
-    """Two regular triangles of columns, one above the other, the lower one turned: W (3, 6), features 0-2 above.
-
-    Args:
-        radius: of the circle through each triangle.
-        half_height: distance of each triangle from the plane half way.
-        twist: degrees; 0 is a prism, 60 an antiprism, and with radius sqrt(2/3), half-height sqrt(1/3) the octahedron.
-    """
-    turns = 2 * np.pi * np.arange(3) / 3
-
-    def triangle(angles: np.ndarray, height: float) -> np.ndarray:
-        return np.stack([radius * np.cos(angles), radius * np.sin(angles), np.full(3, height)])
-
-    return np.hstack([triangle(turns, half_height), triangle(turns + np.radians(twist), -half_height)])
-
-
-def template(state: str) -> np.ndarray:
-    """The exact W (3, 6) of "octahedron", "prism", "pca" or "collinear", features 0-2 being one set and 3-5 the other.
-
-    Octahedron: unit vectors, antipodes from different sets. Prism: the same triangles, not turned. PCA: each set
-    collapsed to length 1/sqrt(3), the sets orthogonal. Collinear: the same, the sets opposite.
-    """
-    if state in ("octahedron", "prism"):
-        return prism(np.sqrt(2 / 3), np.sqrt(1 / 3), 60 if state == "octahedron" else 0)
-    if state in ("pca", "collinear"):
-        first = np.zeros((3, 3))
-        first[0] = 1 / np.sqrt(3)
-        return np.hstack([first, first[[1, 0, 2]] if state == "pca" else -first])
-    raise ValueError(
-        f'state must be "octahedron", "prism", "pca" or "collinear", got {state!r}; others have no template'
-    )
-
-
-def distance(W: jax.Array, sets: Sets, state: str) -> float:
-    """Frobenius distance of the Gram matrix to that of a template, the least over the 72 relabellings.
-
-    Args:
-        W: (3, 6); a host function, so not for jax.jit.
-        sets: two sets of three. Relabellings permute features within each set and swap the sets.
-        state: a name that `template` knows.
-
-    Returns:
-        A float, at least 0.
-    """
-    W = np.asarray(W, np.float64)
-    order, _ = _check_triples(W, sets)
-    columns = W[:, order]
-    target = template(state)
-    relabelled = (target.T @ target)[_RELABELLINGS[:, :, None], _RELABELLINGS[:, None, :]]
-    return float(np.sqrt(np.square(columns.T @ columns - relabelled).sum((1, 2)).min()))
 
 
 def classify(W: jax.Array, sets: Sets) -> str:
@@ -249,7 +193,7 @@ def classify(W: jax.Array, sets: Sets) -> str:
         ValueError, TypeError: W or the sets are of another size.
     """
     W = np.asarray(W, np.float32)
-    _, sets = _check_triples(W, sets)
+    _, sets = check_triples(W, sets)
     if not np.isfinite(W).all():
         return "other"
     if np.square(W).sum() < ORIGIN_NORM:
@@ -266,7 +210,7 @@ def classify(W: jax.Array, sets: Sets) -> str:
     return "prism" if angle < PRISM_TWIST else "twisted" if angle < ANTIPRISM_TWIST else "antiprism"
 
 
-def phases(run: "Run", sets: Sets) -> list[Phase]:
+def phases(run: Run, sets: Sets) -> list[Phase]:
     """Cut one run of two sets of three features in three dimensions into the phases that it went through.
 
     A, leaving the origin: until three times the smaller ‖set mean‖² first exceeds 0.9. B, collapsed sets: until the
@@ -289,7 +233,7 @@ def phases(run: "Run", sets: Sets) -> list[Phase]:
     """
     W = np.asarray(run.weights, np.float32)
     check_array("run.weights", W, (None, 3, 6))
-    _, sets = _check_triples(W[0], sets)
+    _, sets = check_triples(W[0], sets)
     gram_distance = np.array([distance(w, sets, "octahedron") if np.isfinite(w).all() else np.inf for w in W])
     means = np.stack([W[:, :, list(s)].mean(2) for s in sets])
     energy, flat, _ = (np.asarray(value) for value in _measures(jnp.asarray(W), sets))
@@ -313,46 +257,15 @@ def phases(run: "Run", sets: Sets) -> list[Phase]:
     return found
 
 
-def middle(phase: Phase, run: "Run") -> int:
+def middle(phase: Phase, run: Run) -> int:
     """Index of the snapshot nearest to the middle of a phase."""
     return int(np.abs(np.asarray(run.steps) - (phase.first + phase.last) / 2).argmin())
-
-
-_RELABELLINGS = np.array(
-    [
-        [*a, *b] if first else [*b, *a]
-        for first in (True, False)
-        for a in permutations(range(3))
-        for b in permutations(range(3, 6))
-    ]
-)
 
 
 @partial(jax.jit, static_argnums=1)
 def _measures(W: jax.Array, sets: Sets) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Within-energy (T,), flatness (T, 2) and twist (T,) of models W (T, 3, 6)."""
     return jax.vmap(lambda w: (within_energy(w, sets), flatness(w, sets), twist(w, sets)))(W)
-
-
-def _check_sets(W: jax.Array, sets: Sets, *, size: int = 1) -> None:
-    """Check W, and that the sets hold distinct features of it, at least `size` each."""
-    check_array("W", W, (None, None))
-    members = [i for s in sets for i in s]
-    if len(set(members)) != len(members) or not set(members) <= set(range(W.shape[1])) or not members:
-        raise ValueError(
-            f"sets must hold distinct features in [0, {W.shape[1]}), got {sets!r}; take them from features.sets"
-        )
-    if min(map(len, sets)) < size or (size > 1 and W.shape[0] < size):
-        raise ValueError(f"sets and W need at least {size} features and dimensions, got {sets!r} and {W.shape}")
-
-
-def _check_triples(W: jax.Array, sets: Sets) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
-    """Check that W is (3, 6) and the sets are two triples; returns the features in order, and the sets, hashable."""
-    check_array("W", W, (3, 6))
-    _check_sets(W, sets)
-    if [len(s) for s in sets] != [3, 3]:
-        raise ValueError(f"sets must be two sets of three, got {sets!r}; other designs have no octahedron")
-    return tuple(int(i) for s in sets for i in s), tuple(tuple(int(i) for i in s) for s in sets)
 
 
 def _centred(W: jax.Array, members: Sequence[int]) -> jax.Array:

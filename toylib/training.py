@@ -18,7 +18,6 @@ paper itself gives none for correlated features):
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -32,82 +31,12 @@ from toylib.checks import check_array, check_key, check_real, check_size, check_
 from toylib.features import Features
 from toylib.model import Params, columns_loss, init
 from toylib.optimizers import Static
+from toylib.runs import Diverged, Interrupted, Run, snapshot_steps
+
+__all__ = ["Diverged", "Interrupted", "Perturb", "Run", "train", "train_ensemble"]
 
 Perturb = Callable[..., jax.Array]
 _SECONDS_BETWEEN_LOOKS = 0.25  # how long Ctrl-C and the progress bar may have to wait
-
-
-class Run(NamedTuple):
-    """What training leaves behind; an ensemble adds the leading axes of `train_ensemble` to all but `steps`.
-
-    Attributes:
-        params: the model after the last step.
-        steps: (T,) int, the number of updates made before each snapshot.
-        losses: (..., T), population loss of the parameters at each snapshot (never the loss of a batch): summed over
-            features, averaged over the distribution; NaN from where a member diverged.
-        weights: (..., T, m, n), W at each snapshot.
-        biases: (..., T, n), b at each snapshot.
-        diverged: (...,) bool, whether the loss or a parameter stopped being finite.
-    """
-
-    params: Params
-    steps: np.ndarray
-    losses: np.ndarray
-    weights: np.ndarray
-    biases: np.ndarray
-    diverged: np.ndarray
-
-    def member(self, *index: Any) -> "Run":
-        """The run of one member, or of several: `run.member(a, c)` of density a and seed c."""
-        params = jax.tree.map(lambda leaf: leaf[index], self.params)
-        return self._replace(
-            params=params, **{k: getattr(self, k)[index] for k in ("losses", "weights", "biases", "diverged")}
-        )
-
-    def save(self, path: str | Path) -> None:
-        """Write the run to one .npz file without pickle; the file appears whole or not at all."""
-        path = Path(path)
-        partial_path = path.with_name(path.name + ".partial")
-        with partial_path.open("wb") as file:
-            np.savez_compressed(
-                file, W=self.params.W, b=self.params.b, **{k: getattr(self, k) for k in self._fields[1:]}
-            )
-        partial_path.replace(path)
-
-    @classmethod
-    def load(cls, path: str | Path) -> "Run":
-        """Read what `save` wrote; ValueError if the file is damaged or something else, and nothing is unpickled."""
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                params = Params(jnp.asarray(arrays["W"]), jnp.asarray(arrays["b"]))
-                return cls(params, *(arrays[field] for field in cls._fields[1:]))
-        except FileNotFoundError:
-            raise
-        except Exception as error:
-            raise ValueError(
-                f"{path} must be a file written by Run.save, got {error!r}; train again or copy it anew"
-            ) from error
-
-
-class Interrupted(KeyboardInterrupt):
-    """Training was interrupted; `run` holds what was done, with all members that far."""
-
-    def __init__(self, run: Run) -> None:
-        """Keep the partial run."""
-        super().__init__(f"interrupted after step {run.steps[-1]}; the partial result is in .run")
-        self.run = run
-
-
-class Diverged(ArithmeticError):
-    """Training left the finite numbers; `run` holds the snapshots up to there."""
-
-    def __init__(self, run: Run, step: int, loss: float, learning_rate: str) -> None:
-        """Say when, with which loss, at which learning rate."""
-        super().__init__(
-            f"training must keep loss and parameters finite, got loss {loss:g} by step {step} at learning rate "
-            f"{learning_rate}; lower the learning rate or the init scale. The run up to there is in .run"
-        )
-        self.run = run
 
 
 class _Setting(NamedTuple):
@@ -261,12 +190,6 @@ def train_ensemble(
     return run if np.ndim(radius) else run.member(slice(None), 0)
 
 
-def log_spaced(n_steps: int, number: int = 200) -> np.ndarray:
-    """At most `number` whole steps from 1 to n_steps, spaced evenly in their logarithm, and 0."""
-    spaced = np.geomspace(1, n_steps, check_size("number", number))
-    return np.unique(np.concatenate([[0], np.rint(spaced), [n_steps]]).astype(int))
-
-
 def _setting(features, optimizer, batch_size, population, linear, perturb, radius) -> _Setting:
     if not isinstance(features, Features):
         raise TypeError(f"features must be a distribution of toylib.features, got {features!r}; try Correlated(2, 3)")
@@ -284,20 +207,6 @@ def _inputs(setting, Ss, radius, mix, importance, data_key, attack_keys) -> _Inp
     rates = [jnp.asarray(rate, jnp.float32) for rate in setting.optimizer.rates]
     Ss, radii, mix = (jnp.asarray(value, jnp.float32) for value in (Ss, radius, mix))
     return _Inputs(jnp.atleast_1d(Ss), jnp.atleast_1d(radii), mix, importance, data_key, attack_keys, rates)
-
-
-def _snapshots(snapshots: Sequence[int] | None, n_steps: int) -> np.ndarray:
-    n_steps = check_size("n_steps", n_steps)
-    if snapshots is None:
-        return log_spaced(n_steps)
-    steps = np.asarray(snapshots)
-    if steps.ndim != 1 or not steps.size or not np.issubdtype(steps.dtype, np.integer):
-        raise TypeError(f"snapshots must be a sequence of integers, got {snapshots!r}; try range(0, n_steps + 1, 100)")
-    if (np.diff(steps) <= 0).any() or steps[0] < 0 or steps[-1] > n_steps:
-        raise ValueError(
-            f"snapshots must increase within [0, {n_steps}], got {snapshots!r}; sort them and drop repeats"
-        )
-    return steps
 
 
 def _loss(setting: _Setting, inputs: _Inputs, members: Params, x, weights, key) -> jax.Array:
@@ -363,7 +272,7 @@ def _advance(setting: _Setting, inputs: _Inputs, state: tuple, start, stop) -> t
 
 def _loop(setting, inputs, params, n_steps, snapshots, progress, *, single: bool) -> Run:
     """Advance from snapshot to snapshot, in pieces short enough for Ctrl-C and a progress bar."""
-    snapshots = _snapshots(snapshots, n_steps)
+    snapshots = snapshot_steps(snapshots, n_steps)
     state, step, piece, kept = (params, _start(setting, params)), 0, 1, []
 
     def result() -> Run:

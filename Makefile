@@ -1,0 +1,89 @@
+# Set-up, checks and stored notebooks. Works with GNU make 3.81 (macOS) and newer.
+#   PYTHON=python3.12   the Python that .venv is made from
+#   ARGS="..."          passed on to the command of the target, as in: make unit ARGS="-k geometry"
+PYTHON ?= python3
+ARGS =
+
+PY := .venv/bin/python
+# Errors only: warnings about mirrors and caches help nobody here.
+PIP_INSTALL := $(PY) -m pip -qq --no-input --disable-pip-version-check install
+LAB := $(PY) -m jupyterlab --ServerApp.root_dir=notebooks --ServerApp.ip=localhost --LabApp.news_url=None \
+	--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate
+UV := uv==0.13.9
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help lab test lint unit nbval notebooks results bench lock newest clean
+# Nothing but .venv is imported from.
+unexport PYTHONPATH
+
+help: ## list the targets
+	@echo "make TARGET, where TARGET is"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+	@echo 'PYTHON=... names the Python to use, ARGS="..." is passed on to the command.'
+
+lab: .venv/.installed ## open JupyterLab on the notebooks
+	@$(LAB) $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
+
+test: lint unit nbval ## run every check: lint, unit and browser tests, notebooks
+
+lint: .venv/.installed ## check style and format, notebooks included
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+unit: .venv/.installed ## run the unit and browser tests
+	$(PY) -m pytest tests $(ARGS)
+
+nbval: .venv/.installed ## run every notebook and compare every stored output
+	$(PY) -m pytest -p no:cacheprovider --nbval --nbval-current-env --nbval-cell-timeout=300 notebooks $(ARGS)
+
+notebooks: .venv/.installed ## run every notebook and store its outputs
+	$(PY) notebooks/store.py $(ARGS)
+
+results: .venv/.installed ## compute the full-size results the notebooks show
+	$(PY) notebooks/results/training_dynamics.py $(ARGS)
+
+bench: .venv/.installed ## run the benchmarks
+	$(PY) -m benchmarks $(ARGS)
+
+lock: ## make requirements.lock anew; ARGS=--upgrade takes the newest versions
+	$(check_python)
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && $(PYTHON) -m venv "$$dir" && \
+	"$$dir/bin/python" -m pip -qq --no-input --disable-pip-version-check install $(UV) && \
+	"$$dir/bin/uv" --quiet pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
+		--fork-strategy fewest --generate-hashes --no-header --no-annotate --no-emit-index-url \
+		--no-emit-find-links --output-file requirements.lock $(ARGS)
+
+newest: ## fill .venv with the newest dependencies instead of the locked ones
+	$(empty_venv)
+	@$(PIP_INSTALL) --upgrade --editable ".[notebooks,test]"
+	@touch .venv/.locked .venv/.installed
+
+clean: ## remove .venv, caches and screenshots
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis tests/screenshots
+	find . -path ./.git -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
+
+# Each stamp is written last, so an interrupted installation starts again from an empty .venv.
+.venv/.locked: requirements.lock
+	$(empty_venv)
+	@echo "Installing the locked packages into .venv (once; some minutes on a slow connection)"
+	@$(PIP_INSTALL) --require-hashes --requirement requirements.lock
+	@touch $@
+
+.venv/.installed: .venv/.locked pyproject.toml
+	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+define check_python
+@test "$$($(PYTHON) -c 'import sys; print(sys.version_info >= (3, 11))' 2>/dev/null)" = True || { \
+	echo "toylib needs Python 3.11 or newer, but $(PYTHON) says '$$($(PYTHON) --version 2>&1 | tail -n 1)':" \
+	"install one and name it, as in: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+@{ $(PYTHON) -m venv --help && $(PYTHON) -c 'import ensurepip'; } >/dev/null 2>&1 || { \
+	echo "$(PYTHON) cannot make a virtual environment, its venv or ensurepip module is missing:" \
+	"install it (Debian, Ubuntu: apt install python3-venv) and run make again" >&2; exit 1; }
+endef
+
+define empty_venv
+$(check_python)
+@$(PYTHON) -m venv --clear .venv
+endef

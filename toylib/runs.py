@@ -1,0 +1,106 @@
+"""What training leaves behind, on disk too, and the errors that carry it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from toylib.checks import check_size
+from toylib.model import Params
+
+
+class Run(NamedTuple):
+    """What training leaves behind; an ensemble adds the leading axes of `train_ensemble` to all but `steps`.
+
+    Attributes:
+        params: the model after the last step.
+        steps: (T,) int, the number of updates made before each snapshot.
+        losses: (..., T), population loss of the parameters at each snapshot (never the loss of a batch): summed over
+            features, averaged over the distribution; NaN from where a member diverged.
+        weights: (..., T, m, n), W at each snapshot.
+        biases: (..., T, n), b at each snapshot.
+        diverged: (...,) bool, whether the loss or a parameter stopped being finite.
+    """
+
+    params: Params
+    steps: np.ndarray
+    losses: np.ndarray
+    weights: np.ndarray
+    biases: np.ndarray
+    diverged: np.ndarray
+
+    def member(self, *index: Any) -> "Run":
+        """The run of one member, or of several: `run.member(a, c)` of density a and seed c."""
+        params = jax.tree.map(lambda leaf: leaf[index], self.params)
+        return self._replace(
+            params=params, **{k: getattr(self, k)[index] for k in ("losses", "weights", "biases", "diverged")}
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write the run to one .npz file without pickle; the file appears whole or not at all."""
+        path = Path(path)
+        partial_path = path.with_name(path.name + ".partial")
+        with partial_path.open("wb") as file:
+            np.savez_compressed(
+                file, W=self.params.W, b=self.params.b, **{k: getattr(self, k) for k in self._fields[1:]}
+            )
+        partial_path.replace(path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Run":
+        """Read what `save` wrote; ValueError if the file is damaged or something else, and nothing is unpickled."""
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                params = Params(jnp.asarray(arrays["W"]), jnp.asarray(arrays["b"]))
+                return cls(params, *(arrays[field] for field in cls._fields[1:]))
+        except FileNotFoundError:
+            raise
+        except Exception as error:
+            raise ValueError(
+                f"{path} must be a file written by Run.save, got {error!r}; train again or copy it anew"
+            ) from error
+
+
+class Interrupted(KeyboardInterrupt):
+    """Training was interrupted; `run` holds what was done, with all members that far."""
+
+    def __init__(self, run: Run) -> None:
+        """Keep the partial run."""
+        super().__init__(f"interrupted after step {run.steps[-1]}; the partial result is in .run")
+        self.run = run
+
+
+class Diverged(ArithmeticError):
+    """Training left the finite numbers; `run` holds the snapshots up to there."""
+
+    def __init__(self, run: Run, step: int, loss: float, learning_rate: str) -> None:
+        """Say when, with which loss, at which learning rate."""
+        super().__init__(
+            f"training must keep loss and parameters finite, got loss {loss:g} by step {step} at learning rate "
+            f"{learning_rate}; lower the learning rate or the init scale. The run up to there is in .run"
+        )
+        self.run = run
+
+
+def log_spaced(n_steps: int, number: int = 200) -> np.ndarray:
+    """At most `number` whole steps from 1 to n_steps, spaced evenly in their logarithm, and 0."""
+    spaced = np.geomspace(1, n_steps, check_size("number", number))
+    return np.unique(np.concatenate([[0], np.rint(spaced), [n_steps]]).astype(int))
+
+
+def snapshot_steps(snapshots: Sequence[int] | None, n_steps: int) -> np.ndarray:
+    """The steps at which a run of n_steps keeps its state: the given ones, checked, or log-spaced ones."""
+    n_steps = check_size("n_steps", n_steps)
+    if snapshots is None:
+        return log_spaced(n_steps)
+    steps = np.asarray(snapshots)
+    if steps.ndim != 1 or not steps.size or not np.issubdtype(steps.dtype, np.integer):
+        raise TypeError(f"snapshots must be a sequence of integers, got {snapshots!r}; try range(0, n_steps + 1, 100)")
+    if (np.diff(steps) <= 0).any() or steps[0] < 0 or steps[-1] > n_steps:
+        raise ValueError(
+            f"snapshots must increase within [0, {n_steps}], got {snapshots!r}; sort them and drop repeats"
+        )
+    return steps
