@@ -234,17 +234,17 @@ def phases(run: Run, sets: Sets) -> list[Phase]:
     W = np.asarray(run.weights, np.float32)
     check_array("run.weights", W, (None, 3, 6))
     _, sets = check_triples(W[0], sets)
-    gram_distance = np.array([distance(w, sets, "octahedron") if np.isfinite(w).all() else np.inf for w in W])
+    gram_distance = distance(W, sets, "octahedron")
     means = np.stack([W[:, :, list(s)].mean(2) for s in sets])
     energy, flat, _ = (np.asarray(value) for value in _measures(jnp.asarray(W), sets))
     last = len(W) - 1
     grown = np.flatnonzero(3 * np.square(means).sum(2).min(0) > PHASE_A_MEAN)
-    stays = np.flatnonzero(gram_distance >= OCTAHEDRON_DISTANCE)
+    strays = np.flatnonzero(~(gram_distance < OCTAHEDRON_DISTANCE))
     ends = {
         "A": grown[0] if len(grown) else last,
         "B": max(np.flatnonzero(energy < PHASE_B_ENERGY), default=0),
         "C": max(np.flatnonzero(flat.min(1) < FLAT), default=0),
-        "D": min(stays[-1] + 1, last) if len(stays) else 0,
+        "D": min(strays[-1] + 1, last) if len(strays) else 0,
         "E": last,
     }
     found, begin = [], 0

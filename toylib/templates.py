@@ -53,23 +53,26 @@ def template(state: str) -> np.ndarray:
     )
 
 
-def distance(W: jax.Array, sets: Sets, state: str) -> float:
+def distance(W: np.ndarray, sets: Sets, state: str) -> np.ndarray:
     """Frobenius distance of the Gram matrix to that of a template, the least over the 72 relabellings.
 
     Args:
-        W: (3, 6); a host function, so not for jax.jit.
+        W: (..., 3, 6); a host function, so not for jax.jit.
         sets: two sets of three. Relabellings permute features within each set and swap the sets.
         state: a name that `template` knows.
 
     Returns:
-        A float, at least 0.
+        (...,), at least 0; NaN where W is.
     """
     W = np.asarray(W, np.float64)
-    order, _ = check_triples(W, sets)
-    columns = W[:, order]
-    target = template(state)
+    order, _ = check_triples(np.zeros((3, 6)) if W.shape[-2:] == (3, 6) else W, sets)
+    columns, target = W[..., order], template(state)
+    gram = columns.swapaxes(-1, -2) @ columns
     relabelled = (target.T @ target)[_RELABELLINGS[:, :, None], _RELABELLINGS[:, None, :]]
-    return float(np.sqrt(np.square(columns.T @ columns - relabelled).sum((1, 2)).min()))
+    # |G - T|² = |G|² + |T|² - 2 G·T, with one product for all relabellings.
+    products = gram.reshape(*gram.shape[:-2], 36) @ relabelled.reshape(72, 36).T
+    squares = np.square(gram).sum((-1, -2)) + np.square(relabelled[0]).sum() - 2 * products.max(-1)
+    return np.sqrt(np.maximum(squares, 0))
 
 
 def check_sets(W: jax.Array, sets: Sets, *, size: int = 1) -> None:
