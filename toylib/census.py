@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 from scipy.stats import binomtest
 
 from toylib.features import Features
-from toylib.geometry import classify, middle, pca_overlap, phases
+from toylib.geometry import classify, middle, mode_strengths, pca_overlap, phases, twist
 from toylib.model import Params, reconstruct
 from toylib.runs import Run
 
@@ -43,6 +43,7 @@ class Census(NamedTuple):
         final_loss: population loss of the last snapshot.
         phases: letters of the phases found, such as "ABCDE"; "b" stands for a collinear B.
         octahedron_step: first step of the final stay at the octahedron; NaN if there is none.
+        opening_twist: degrees, at the first snapshot of phase D, when both sets have become triangles; NaN without one.
         plateau: "pca" if the overlap with the two set directions exceeds 0.99 at the middle of phase B, "collinear" if
             `classify` says so there, "other" if neither, "none" without a phase B.
         plateau_loss: population loss at the middle of phase B; NaN without one.
@@ -52,8 +53,27 @@ class Census(NamedTuple):
     final_loss: np.ndarray
     phases: np.ndarray
     octahedron_step: np.ndarray
+    opening_twist: np.ndarray
     plateau: np.ndarray
     plateau_loss: np.ndarray
+
+
+class TwinGaps(NamedTuple):
+    """How far c runs were from their linear twins; all arrays (c,).
+
+    A gap of losses is |L - L_twin|/L_twin; a gap of functions is `twin_gap`. Early is the first snapshot with at most
+    0.9 of the starting loss, plateau the middle of phase B (NaN without one), drop the largest gap between the two (or
+    from early to the end, without a phase B).
+    """
+
+    early_loss: np.ndarray
+    early_function: np.ndarray
+    drop_loss: np.ndarray
+    drop_function: np.ndarray
+    plateau_loss: np.ndarray
+    plateau_function: np.ndarray
+    final_twin_loss: np.ndarray
+    sets_first: np.ndarray  # bool: in the twin, all set modes reach strength 1/2 before any difference mode does
 
 
 def wilson(happened: ArrayLike) -> Share:
@@ -83,6 +103,12 @@ def take_census(runs: Run, features: Features, S: float) -> Census:
     )
 
 
+def compare_twins(runs: Run, twins: Run, features: Features, S: float) -> TwinGaps:
+    """How far each member was from its linear twin; arguments as in `twin_gap`, with one leading axis (c,)."""
+    pairs = zip(_each(runs), _each(twins), strict=True)
+    return TwinGaps(*map(np.array, zip(*(_twin_row(run, twin, features, S) for run, twin in pairs), strict=True)))
+
+
 def twin_gap(run: Run, twin: Run, features: Features, S: float) -> np.ndarray:
     """E ‖f(x) - g(x)‖² / E ‖x‖² of a model f and its linear twin g at each snapshot, (T,), on population nodes.
 
@@ -93,11 +119,36 @@ def twin_gap(run: Run, twin: Run, features: Features, S: float) -> np.ndarray:
     """
     x, weights = features.population(S)
 
-    def gap(W, b, twin_W, twin_b):
-        difference = reconstruct(Params(W, b), x) - reconstruct(Params(twin_W, twin_b), x, linear=True)
-        return weights @ jnp.square(difference).sum(1) / (weights @ jnp.square(x).sum(1))
+    return np.asarray(_gaps(run.weights, run.biases, twin.weights, twin.biases, x, weights))
 
-    return np.asarray(jax.jit(jax.vmap(gap))(run.weights, run.biases, twin.weights, twin.biases))
+
+@jax.jit
+@partial(jax.vmap, in_axes=(0, 0, 0, 0, None, None))
+def _gaps(W, b, twin_W, twin_b, x, weights):
+    difference = reconstruct(Params(W, b), x) - reconstruct(Params(twin_W, twin_b), x, linear=True)
+    return weights @ jnp.square(difference).sum(1) / (weights @ jnp.square(x).sum(1))
+
+
+@partial(jax.jit, static_argnums=1)
+def _modes(W, sets):
+    return jax.vmap(lambda w: mode_strengths(w, sets))(W)
+
+
+def _twin_row(run: Run, twin: Run, features: Features, S: float) -> tuple:
+    losses = np.abs(run.losses - twin.losses) / twin.losses
+    functions = twin_gap(run, twin, features, S)
+    early = int(np.argmax(run.losses <= 0.9 * run.losses[0]))
+    plateau = next((middle(phase, run) for phase in phases(run, features.sets) if phase.name.startswith("B")), None)
+    between = slice(early, None if plateau is None else plateau + 1)
+    set_modes, differences = (np.asarray(strength) for strength in _modes(twin.weights, features.sets))
+    sets_learned, difference_learned = set_modes.min(1) >= 0.5, differences.max(1) >= 0.5
+    sets_first = sets_learned.any() and np.argmax(sets_learned) < np.argmax(np.append(difference_learned, True))
+    at_plateau = (np.nan, np.nan) if plateau is None else (losses[plateau], functions[plateau])
+    drop = (losses[between].max(), functions[between].max())
+    return losses[early], functions[early], *drop, *at_plateau, twin.losses[-1], sets_first
+
+
+_twist = partial(jax.jit, static_argnums=1)(twist)
 
 
 def _each(runs: Run) -> list[Run]:
@@ -118,4 +169,8 @@ def _row(run: Run, sets, overlap) -> tuple:
             )
             plateau_loss = run.losses[at]
     step = found[-1].first if final == "octahedron" and letters.endswith("E") else np.nan
-    return final, run.losses[-1], letters, step, plateau, plateau_loss
+    opening_twist = np.nan
+    if "D" in letters:
+        opening = found[letters.index("D")].first
+        opening_twist = float(_twist(run.weights[np.searchsorted(run.steps, opening) + 1], sets))
+    return final, run.losses[-1], letters, step, opening_twist, plateau, plateau_loss

@@ -99,6 +99,25 @@ def within_energy(W: jax.Array, sets: Sets) -> jax.Array:
     return jnp.where(total > 0, within / jnp.where(total > 0, total, 1), 0)
 
 
+def mode_strengths(W: jax.Array, sets: Sets) -> tuple[jax.Array, jax.Array]:
+    """How strongly W holds the two kinds of covariance modes: squared singular values of W on each subspace.
+
+    Args:
+        W: (m, n).
+        sets: the sets.
+
+    Returns:
+        Strengths in the space of the set means, (min(m, n_sets),), and in that of the differences within sets,
+        (min(m, n),), both descending; 0 for a mode that is not there, 1 for one reconstructed in full.
+    """
+    check_sets(W, sets)
+    means = np.zeros((W.shape[1], len(sets)), np.float32)
+    for column, s in enumerate(sets):
+        means[list(s), column] = len(s) ** -0.5
+    along = W @ means
+    return tuple(jnp.square(jnp.linalg.svd(part, compute_uv=False)) for part in (along, W - along @ means.T))
+
+
 def mean_cosine(W: jax.Array, sets: Sets) -> jax.Array:
     """Cosine of the angle between the means of two sets, a scalar in [-1, 1]; 0 where a mean is zero. W: (m, n)."""
     check_sets(W, sets)

@@ -1,0 +1,160 @@
+"""Sliders over figures, for a live kernel. A slider indexes arrays that are there; nothing trains or compiles."""
+
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+import ipywidgets as widgets
+import numpy as np
+import plotly.graph_objects as go
+
+from toylib.features import Features
+from toylib.figures import gallery
+from toylib.frames import move
+from toylib.polyhedra import story
+from toylib.runs import Run
+from toylib.trajectory import follow
+
+
+class Explorer:
+    """Labelled sliders over one live figure.
+
+    In JupyterLab it shows the sliders (arrow keys move the one in focus), Play where there is a time axis, and Reset.
+    An error in drawing appears below the sliders, and the figure stays as it was. Stored, and without a kernel, it
+    shows the figure of the values it has.
+
+    Args:
+        name: of the explorer.
+        draw: one keyword a control, its position among the stops -> Figure, with the same traces for all.
+        controls: name -> labels of the stops, at least one each, with their units.
+        play: the control that Play runs through, or None.
+        start: control -> position to begin with, 0 by default.
+
+    Attributes:
+        sliders: name -> the slider; setting its `index` moves the figure.
+        figure: what is shown.
+
+    Raises:
+        ValueError: no controls or no stops; `play` or `start` names something else.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        draw: Callable[..., go.Figure],
+        controls: Mapping[str, Sequence[str]],
+        *,
+        play: str | None = None,
+        start: Mapping[str, int] | None = None,
+    ) -> None:
+        """Build the sliders and draw once."""
+        start = dict(start or {})
+        if not controls or not all(len(stops) for stops in controls.values()):
+            raise ValueError(f"an explorer needs controls with at least one stop each, got {dict(controls)!r}")
+        if unknown := ({*start} | ({play} if play else set())) - set(controls):
+            raise ValueError(f"play and start must name controls, got {sorted(unknown)}; there are {sorted(controls)}")
+        self.name, self._draw = name, draw
+        self._start = {control: start.get(control, 0) for control in controls}
+        self.sliders = {
+            control: widgets.SelectionSlider(
+                options=[(label, i) for i, label in enumerate(stops)],
+                value=self._start[control],
+                description=control,
+                continuous_update=True,
+                style={"description_width": "90px"},
+                layout={"width": "520px"},
+            )
+            for control, stops in controls.items()
+        }
+        self.figure = go.FigureWidget(self.drawing())
+        self._error = widgets.HTML()
+        buttons = [
+            *self._play(play),
+            widgets.Button(description="Reset", icon="undo", tooltip="back to the first view"),
+        ]
+        buttons[-1].on_click(lambda _: self.reset())
+        for slider in self.sliders.values():
+            slider.observe(self._moved, names="value")
+        self._view = widgets.VBox([*self.sliders.values(), widgets.HBox(buttons), self._error, self.figure])
+
+    def drawing(self) -> go.Figure:
+        """The figure of the values that the sliders have, drawn anew."""
+        return self._draw(**{control: slider.value for control, slider in self.sliders.items()})
+
+    def reset(self) -> None:
+        """Back to the first view."""
+        for control, slider in self.sliders.items():
+            slider.value = self._start[control]
+
+    def _play(self, control: str | None) -> list[widgets.Widget]:
+        if control is None:
+            return []
+        slider = self.sliders[control]
+        play = widgets.Play(max=len(slider.options) - 1, value=slider.value, interval=150, tooltip=f"play {control}")
+        widgets.jslink((play, "value"), (slider, "index"))
+        return [play]
+
+    def _moved(self, _: Any) -> None:
+        try:
+            move(self.figure, self.drawing())
+        except Exception:
+            self._error.value = f"<pre style='color: #B00020'>{escape(traceback.format_exc(limit=-3))}</pre>"
+        else:
+            self._error.value = ""
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        """The live widget; for a page without a kernel the figure; fixed text, so that stored outputs compare."""
+        return {
+            **self._view._repr_mimebundle_(**kwargs),
+            "text/plain": f"<explorer: {self.name}>",
+            "application/vnd.plotly.v1+json": self.drawing().to_dict(),
+        }
+
+
+def samples(distributions: Mapping[str, Features], Ss: Sequence[float], u: Mapping[str, np.ndarray]) -> Explorer:
+    """Samples of distributions as pictures, scrubbed over sparsity with the same uniform numbers at every S.
+
+    Args:
+        distributions: name -> distribution, four at most.
+        Ss: the stops of the slider.
+        u: name -> uniform numbers (batch, n_uniforms).
+    """
+    pictures = {
+        name: [np.asarray(distribution.from_uniforms(S, u[name])) for S in Ss]
+        for name, distribution in distributions.items()
+    }
+
+    def draw(sparsity: int) -> go.Figure:
+        shown = {name: (pictures[name][sparsity], d.sets) for name, d in distributions.items()}
+        return gallery(shown, title=f"Samples at S = {Ss[sparsity]:.2f}")
+
+    return Explorer("samples", draw, {"sparsity": [f"S = {S:.2f}" for S in Ss]})
+
+
+def geometry(
+    runs: Run, twins: Run, features: Features, Ss: Sequence[float], levels: Callable[[float], Mapping]
+) -> Explorer:
+    """Training runs of two sets of three features, scrubbed over sparsity, step and seed.
+
+    Args:
+        runs: of `train_ensemble`, with leading axes (a, c).
+        twins: the linear twins, of the same shape.
+        features: `Correlated(2, 3)`.
+        Ss: (a,), the sparsities of the runs.
+        levels: S -> losses by name, drawn as dashed lines.
+    """
+    grid = [[follow(runs.member(a, c), features, S) for c in range(runs.diverged.shape[1])] for a, S in enumerate(Ss)]
+
+    def draw(sparsity: int, seed: int, step: int) -> go.Figure:
+        S = Ss[sparsity]
+        title = f"S = {S:.2f}, seed {seed}"
+        twin = twins.losses[sparsity, seed]
+        return story(grid[sparsity][seed], step, features.sets, title=title, levels=levels(S), twin=twin)
+
+    controls = {
+        "sparsity": [f"S = {S:.2f}" for S in Ss],
+        "seed": [str(c) for c in range(runs.diverged.shape[1])],
+        "step": [f"{step:,}" for step in runs.steps],
+    }
+    return Explorer("geometry", draw, controls, play="step", start={"step": len(runs.steps) - 1})

@@ -1,0 +1,169 @@
+"""Pure functions from arrays to plotly figures; `frames` turns any of them into one that scrubs without a kernel."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from toylib.census import Share
+from toylib.frames import frames, move
+from toylib.style import INK, MUTED, SET_COLORS, TEMPLATE, f4, heatmap, log_ticks
+
+__all__ = ["frames", "gallery", "lines", "matrices", "move", "outcomes", "shares", "spectra"]
+
+
+def gallery(samples: Mapping[str, tuple[np.ndarray, Sequence[Sequence[int]]]], *, title: str) -> go.Figure:
+    """Samples of several distributions as pictures: a row a feature, a column a sample, darker for larger values.
+
+    Args:
+        samples: name -> (x (batch, n) in [0, 1], sets); a set has one colour.
+        title: of the figure.
+    """
+    figure = make_subplots(2, 2, subplot_titles=list(samples), horizontal_spacing=0.1, vertical_spacing=0.17)
+    for panel, (x, sets) in enumerate(samples.values()):
+        row, column = panel // 2 + 1, panel % 2 + 1
+        for i, members in enumerate(sets):
+            figure.add_heatmap(
+                z=f4(np.asarray(x)[:, list(members)].T),
+                x=np.arange(1, len(x) + 1),
+                y=[j + 1 for j in members],
+                zmin=0,
+                zmax=1,
+                colorscale=((0, "#FFFFFF"), (1, SET_COLORS[i % len(SET_COLORS)])),
+                showscale=False,
+                xgap=0.5,
+                ygap=1,
+                hovertemplate=f"feature %{{y}}, sample %{{x}}: %{{z:.2f}}<extra>set {i + 1}</extra>",
+                row=row,
+                col=column,
+            )
+        figure.update_yaxes(
+            autorange="reversed", dtick=1, title_text="feature" if column == 1 else "", row=row, col=column
+        )
+        figure.update_xaxes(title_text="sample" if row == 2 else "", row=row, col=column)
+    return figure.update_layout(template=TEMPLATE, title_text=title, height=480, margin={"t": 80})
+
+
+def lines(
+    x: np.ndarray,
+    series: Mapping[str, np.ndarray],
+    *,
+    title: str,
+    x_title: str,
+    y_title: str,
+    log: str = "",
+    dashed: Mapping[str, np.ndarray] | None = None,
+    y_range: tuple[float, float] | None = None,
+    markers: bool = False,
+) -> go.Figure:
+    """Curves over one axis, with references dashed.
+
+    Args:
+        x: (k,).
+        series: name -> (k,), at most four.
+        title, x_title, y_title: texts.
+        log: which axes are logarithmic: "", "x", "y" or "xy".
+        dashed: name -> (k,) or a number, drawn as dashed lines with their names beside them.
+        y_range: fixed range of the y axis, in its units.
+        markers: mark the points.
+    """
+    figure, x = go.Figure(), np.asarray(x)
+    for color, (name, y) in zip((*SET_COLORS[:2], SET_COLORS[2], INK), series.items(), strict=False):
+        mode = "lines+markers" if markers else "lines"
+        figure.add_scatter(x=f4(x), y=f4(y), name=name, mode=mode, line={"color": color, "width": 2})
+    for name, y in (dashed or {}).items():
+        y = f4(np.broadcast_to(y, x.shape))
+        figure.add_scatter(
+            x=f4(x), y=y, name=name, mode="lines", line={"color": MUTED, "dash": "dash", "width": 1}, showlegend=False
+        )
+        at = (np.log10(x[-1]) if "x" in log else x[-1], np.log10(y[-1]) if "y" in log else y[-1])
+        figure.add_annotation(
+            x=at[0], y=at[1], text=name, showarrow=False, xanchor="left", xshift=5, font={"color": MUTED}
+        )
+    figure.update_layout(template=TEMPLATE, title_text=title, height=400, margin={"r": 120 if dashed else 20, "t": 90})
+    figure.update_xaxes(title_text=x_title, type="log" if "x" in log else "linear")
+    figure.update_yaxes(title_text=y_title, type="log" if "y" in log else "linear", **log_ticks(log))
+    if y_range is not None:
+        figure.update_yaxes(range=np.log10(y_range).tolist() if "y" in log else list(y_range))
+    return figure
+
+
+def spectra(exact: Mapping[str, np.ndarray], measured: Mapping[str, np.ndarray], *, title: str) -> go.Figure:
+    """Covariance spectra, largest eigenvalue first: closed form as bars, measured as points. name -> (n,) for both."""
+    figure = make_subplots(1, len(exact), subplot_titles=list(exact), shared_yaxes=True, horizontal_spacing=0.03)
+    for column, name in enumerate(exact, 1):
+        order = np.arange(1, len(exact[name]) + 1)
+        first = column == 1
+        figure.add_bar(
+            x=order, y=f4(exact[name]), name="closed form", marker_color="#A6CEE3", showlegend=first, row=1, col=column
+        )
+        figure.add_scatter(
+            x=order,
+            y=f4(measured[name]),
+            name="measured",
+            mode="markers",
+            marker={"color": INK, "size": 7, "symbol": "circle-open", "line": {"width": 1.5}},
+            showlegend=first,
+            row=1,
+            col=column,
+        )
+    figure.update_xaxes(title_text="eigenvalue", dtick=1)
+    figure.update_yaxes(title_text="variance", col=1)
+    figure.update_layout(template=TEMPLATE, title_text=title, height=360, margin={"t": 110}, legend={"y": 1.12})
+    return figure
+
+
+def matrices(
+    panels: Mapping[str, np.ndarray], *, title: str, x_title: str, y_title: str, limit: float = 1.0
+) -> go.Figure:
+    """Signed matrices side by side, -limit orange, 0 white, limit blue. name -> (rows, columns)."""
+    figure = make_subplots(1, len(panels), subplot_titles=list(panels), horizontal_spacing=0.08)
+    for column, matrix in enumerate(panels.values(), 1):
+        figure.add_trace(heatmap(matrix, limit), row=1, col=column)
+        figure.update_yaxes(autorange="reversed", dtick=1, title_text=y_title if column == 1 else "", row=1, col=column)
+        figure.update_xaxes(dtick=1, title_text=x_title, row=1, col=column)
+    figure.update_traces(showscale=False)
+    figure.data[-1].showscale = True
+    return figure.update_layout(template=TEMPLATE, title_text=title, height=350, margin={"t": 90})
+
+
+def shares(
+    x: Sequence[float | str], series: Mapping[str, Sequence[Share]], *, title: str, x_title: str, y_title: str
+) -> go.Figure:
+    """Shares with their 95 % Wilson intervals over a setting; numbers go on a logarithmic axis, names do not."""
+    figure = go.Figure()
+    for i, (name, values) in enumerate(series.items()):
+        y = np.array([v.share for v in values])
+        figure.add_scatter(
+            x=list(x),
+            y=f4(y),
+            name=name,
+            mode="markers" if isinstance(x[0], str) else "lines+markers",
+            marker={"color": SET_COLORS[i], "size": 8, "symbol": ("circle", "square", "diamond", "x")[i]},
+            line={"color": SET_COLORS[i], "width": 1.5},
+            error_y={
+                "array": f4(np.array([v.high for v in values]) - y),
+                "arrayminus": f4(y - np.array([v.low for v in values])),
+                "thickness": 1.5,
+            },
+            customdata=[str(v) for v in values],
+            hovertemplate="%{x}: %{customdata}",
+        )
+    figure.update_layout(template=TEMPLATE, title_text=title, height=400, margin={"t": 90}, scattermode="group")
+    named = isinstance(x[0], str)
+    figure.update_xaxes(
+        title_text=x_title, **({} if named else {"type": "log", "tickvals": list(x), "tickformat": "~g"})
+    )
+    return figure.update_yaxes(title_text=y_title, range=[-0.03, 1.03], tickformat=".0%")
+
+
+def outcomes(
+    x: Sequence[str], counts: Mapping[str, Sequence[int]], *, title: str, x_title: str, y_title: str
+) -> go.Figure:
+    """Stacked bars of how many runs ended in which state; counts: state -> one number a bar, at most five states."""
+    figure = go.Figure()
+    for color, (state, values) in zip((*SET_COLORS, MUTED), counts.items(), strict=False):
+        figure.add_bar(x=list(x), y=list(map(int, values)), name=state, marker_color=color)
+    figure.update_layout(template=TEMPLATE, title_text=title, height=380, margin={"t": 90}, barmode="stack")
+    return figure.update_xaxes(title_text=x_title, type="category").update_yaxes(title_text=y_title)

@@ -1,0 +1,126 @@
+"""Moving a figure: what changes between two drawings, baked into frames or sent to a live widget."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+Draw = Callable[[Any], go.Figure]
+
+
+def frames(
+    draw: Draw, values: Sequence[Any], *, name: str, unit: str = "", labels: Sequence[str] | None = None
+) -> go.Figure:
+    """Bake a figure and a slider that scrubs it, so that a stored notebook moves without a kernel.
+
+    Every drawing must have the same traces in the same order; only properties that change go into the frames.
+
+    Args:
+        draw: value -> Figure, a pure function.
+        values: one per stop of the slider, at least one.
+        name: what the slider moves, such as "step".
+        start: position of the value shown first, and in a static picture.
+        labels: text of each stop, with its unit; by default the value itself.
+
+    Returns:
+        The drawing of the start, with a frame for each value, a slider and Play and Pause buttons.
+
+    Raises:
+        ValueError: no values, or drawings with different traces.
+    """
+    if not len(values):
+        raise ValueError("frames needs at least one value, got none; pass the stops of the slider")
+    drawings = [draw(value) for value in values]
+    labels = [str(value) for value in values] if labels is None else list(labels)
+    first = drawings[start]
+    moving: dict[int, set[str]] = {}
+    layout: set[str] = set()
+    for other in drawings:
+        for trace, changed in changes(first, other):
+            moving.setdefault(trace, set()).update(changed)
+        layout |= set(_different(first.layout, other.layout))
+    figure = go.Figure(first)
+    figure.frames = [
+        go.Frame(
+            name=label,
+            traces=sorted(moving),
+            data=[{"type": d.data[t].type, **{k: d.data[t][k] for k in sorted(moving[t])}} for t in sorted(moving)],
+            layout={k: d.layout[k] for k in sorted(layout)},
+        )
+        for label, d in zip(labels, drawings, strict=True)
+    ]
+    still = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
+    play = {**still, "fromcurrent": True, "frame": {"duration": 120, "redraw": True}}
+    figure.update_layout(
+        sliders=[
+            {
+                "steps": [{"label": label, "method": "animate", "args": [[label], still]} for label in labels],
+                "currentvalue": {"prefix": f"{name} ", "font": {"size": 13}},
+                "active": start,
+                "x": 0.16,
+                "len": 0.84,
+                "y": 0,
+                "yanchor": "top",
+                "pad": {"t": 45, "b": 5},
+                "ticklen": 0,
+                "minorticklen": 0,
+                "font": {"color": "rgba(0,0,0,0)"},
+            }
+        ],
+        updatemenus=[
+            {
+                "type": "buttons",
+                "direction": "right",
+                "x": 0,
+                "xanchor": "left",
+                "y": 0,
+                "yanchor": "top",
+                "pad": {"t": 50, "b": 5},
+                "buttons": [
+                    {"label": "▶", "method": "animate", "args": [None, play]},
+                    {"label": "❚❚", "method": "animate", "args": [[None], still]},
+                ],
+            }
+        ],
+    )
+    figure.layout.sliders[0].currentvalue.font.color = "#222222"
+    figure.layout.margin.b = 120
+    figure.layout.height = (figure.layout.height or 450) + 70
+    return figure
+
+
+def move(shown: go.FigureWidget, drawing: go.Figure) -> None:
+    """Bring a live figure to another drawing of the same traces, in one message that holds only what changed."""
+    with shown.batch_update():
+        for trace, changed in changes(shown, drawing):
+            shown.data[trace].update({k: drawing.data[trace][k] for k in changed}, overwrite=True)
+        shown.layout.update({k: drawing.layout[k] for k in _different(shown.layout, drawing.layout)}, overwrite=True)
+
+
+def changes(first: go.Figure, other: go.Figure) -> Iterator[tuple[int, list[str]]]:
+    """For each trace that differs, its position and the names of its properties that do."""
+    if [t.type for t in first.data] != [t.type for t in other.data]:
+        raise ValueError(
+            f"drawings must have the same traces, got {len(first.data)} and {len(other.data)}; hide with NaN instead"
+        )
+    for position, (a, b) in enumerate(zip(first.data, other.data, strict=True)):
+        if changed := _different(a, b):
+            yield position, changed
+
+
+def _different(a: Any, b: Any) -> list[str]:
+    """Names of the properties in which two traces or layouts differ; plotly numbers live traces, which says nothing."""
+    a, b = a.to_plotly_json(), b.to_plotly_json()
+    return sorted(name for name in {*a, *b} - {"uid"} if not _same(a.get(name), b.get(name)))
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_same(a[k], b[k]) for k in a)
+    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
+        return len(a) == len(b) and all(map(_same, a, b))
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        a, b = np.asarray(a), np.asarray(b)
+        return np.array_equal(a, b, equal_nan="f" in a.dtype.kind + b.dtype.kind)
+    return a == b

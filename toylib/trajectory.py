@@ -1,0 +1,72 @@
+"""What geometry measures along one run of two sets of three features in three dimensions."""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from toylib.features import Features
+from toylib.geometry import Phase, flatness, mean_cosine, pca_overlap, phases, twist, within_energy
+from toylib.runs import Run
+
+
+class Trajectory(NamedTuple):
+    """Measures of one run at its T snapshots.
+
+    Attributes:
+        steps: (T,).
+        losses: (T,), on population nodes.
+        weights: (T, m, n), turned so that at the end the means of the two sets lie one above the other.
+        singular_values: (T, min(m, n)) of W, descending.
+        overlap: (T,), `pca_overlap` with the space of the set means.
+        within_energy: (T,).
+        mean_cosine: (T,), of the angle between the two set means.
+        flatness: (T, n_sets).
+        twist: (T,), degrees; NaN while a set is a line.
+        phases: of the run.
+    """
+
+    steps: np.ndarray
+    losses: np.ndarray
+    weights: np.ndarray
+    singular_values: np.ndarray
+    overlap: np.ndarray
+    within_energy: np.ndarray
+    mean_cosine: np.ndarray
+    flatness: np.ndarray
+    twist: np.ndarray
+    phases: list[Phase]
+
+
+def follow(run: Run, features: Features, S: float) -> Trajectory:
+    """Measure one run of `Correlated(2, 3)`, m = 3, trained at sparsity S, at every snapshot."""
+    measured = _measure(run.weights, features.sets, features.covariance(S))
+    weights = upright(run.weights[-1], features.sets) @ run.weights
+    return Trajectory(run.steps, run.losses, weights, *map(np.asarray, measured), phases(run, features.sets))
+
+
+def upright(W: np.ndarray, sets: tuple[tuple[int, ...], ...]) -> np.ndarray:
+    """The rotation (3, 3) that brings the first set's mean above the second's, and its first feature to the front."""
+    W = np.asarray(W, np.float64)
+    first, second = (W[:, list(s)].mean(1) for s in sets)
+    up = _unit(first - second, np.eye(3)[2])
+    corner = W[:, sets[0][0]]
+    front = _unit(corner - (corner @ up) * up, np.linalg.svd(up[None])[2][1])
+    return np.stack([front, np.cross(up, front), up]).astype(np.float32)
+
+
+def _unit(vector: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
+    length = np.linalg.norm(vector)
+    return vector / length if length > 1e-6 else otherwise
+
+
+@partial(jax.jit, static_argnums=1)
+def _measure(weights: jax.Array, sets, covariance: jax.Array):
+    def one(W: jax.Array):
+        spectrum = jnp.linalg.svd(W, compute_uv=False)
+        cosine, flat = mean_cosine(W, sets), flatness(W, sets)
+        return spectrum, pca_overlap(W, covariance, len(sets)), within_energy(W, sets), cosine, flat, twist(W, sets)
+
+    return jax.vmap(one)(weights)
