@@ -10,7 +10,7 @@ Draw = Callable[[Any], go.Figure]
 
 
 def frames(
-    draw: Draw, values: Sequence[Any], *, name: str, unit: str = "", labels: Sequence[str] | None = None
+    draw: Draw, values: Sequence[Any], *, name: str, start: int = 0, labels: Sequence[str] | None = None
 ) -> go.Figure:
     """Bake a figure and a slider that scrubs it, so that a stored notebook moves without a kernel.
 

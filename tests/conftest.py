@@ -1,0 +1,59 @@
+"""Strict numerics and no progress bars while testing; a count of what JAX compiles."""
+
+import os
+
+import jax
+import optax
+import pytest
+from hypothesis import settings
+
+os.environ["TQDM_DISABLE"] = "1"
+
+from toylib import optimizers
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+settings.register_profile("toylib", deadline=None, derandomize=True, database=None)
+settings.load_profile("toylib")
+
+
+def _with_standard_promotion(function):
+    def relaxed(*args, **kwargs):
+        with jax.numpy_dtype_promotion("standard"):
+            return function(*args, **kwargs)
+
+    return relaxed
+
+
+def _patch_optax() -> None:
+    """Let optax, and nothing else, promote dtypes: its Adam divides by 1 - b1**count, a float to an int32 power."""
+    build = optimizers.Static.build
+
+    def relaxed(self, rates):
+        optimizer = build(self, rates)
+        return optax.GradientTransformation(
+            _with_standard_promotion(optimizer.init), _with_standard_promotion(optimizer.update)
+        )
+
+    optimizers.Static.build = relaxed
+
+
+_patch_optax()
+
+_COMPILED: list[str] = []
+
+
+def _listen(event: str, duration: float, **details) -> None:
+    if event == "/jax/core/compile/backend_compile_duration":
+        _COMPILED.append(details.get("fun_name", event))
+
+
+jax.monitoring.register_event_duration_secs_listener(_listen)
+
+
+@pytest.fixture
+def compiled() -> list[str]:
+    """Grow by one entry with each program that JAX compiles."""
+    _COMPILED.clear()
+    return _COMPILED

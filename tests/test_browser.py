@@ -1,0 +1,206 @@
+"""What needs a real browser: storing notebooks with pictures, and running them in JupyterLab, sliders and all."""
+
+import base64
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+from compare import PICTURE, PLOTLY, WIDGET
+from lab import BROWSER, Lab, browse, opened, serve
+from nbformat.v4 import new_code_cell, new_notebook
+from playwright.sync_api import BrowserContext
+from store import METADATA
+
+FOLDER = Path(__file__).parents[1] / "notebooks"
+NOTEBOOKS = sorted(path.name for path in FOLDER.glob("*.ipynb"))
+CURVES = np.float32([[0.0, 1.0, 3.0], [2.0, 0.5, -1.0], [0.25, 0.0, 1.5]])
+
+# A notebook with what ours have: an explorer that brings its figure along, plotly frames with a slider, and 3-D.
+CELLS = [
+    "import ipywidgets, json, numpy as np, plotly.graph_objects as go\n"
+    f"curves = np.float32({CURVES.tolist()})\n"
+    "layout = {'template': 'none', 'width': 700, 'height': 300}",
+    """class Explorer:
+    def __init__(self):
+        self.start = go.Figure(go.Scatter(y=curves[0]), layout)
+        self.figure = go.FigureWidget(self.start)
+        self.slider = ipywidgets.IntSlider(0, 0, 2, description="curve")
+        self.slider.observe(self.move, "value")
+        self.box = ipywidgets.VBox([self.slider, self.figure])
+
+    def move(self, change):
+        with self.figure.batch_update():
+            self.figure.data[0].y = curves[change.new]
+
+    def _repr_mimebundle_(self, **options):
+        view = self.box._repr_mimebundle_()["application/vnd.jupyter.widget-view+json"]
+        return {
+            "application/vnd.jupyter.widget-view+json": view,
+            "application/vnd.plotly.v1+json": json.loads(self.start.to_json()),
+            "text/plain": "<explorer: curve>",
+        }
+
+explorer = Explorer()
+explorer""",
+    """frames = [go.Frame(data=[go.Scatter(y=curve)], name=str(i)) for i, curve in enumerate(curves)]
+now = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
+steps = [{"method": "animate", "label": frame.name, "args": [[frame.name], now]} for frame in frames]
+go.Figure(go.Scatter(y=curves[0]), {**layout, "sliders": [{"steps": steps}]}, frames)""",
+    "go.Figure(go.Scatter3d(x=curves[0], y=curves[1], z=curves[2]), layout)",
+]
+
+if BROWSER is None and os.environ.get("REQUIRE_BROWSER") != "1":
+    pytest.skip("no Chromium or Chrome on this machine", allow_module_level=True)
+
+
+def run_store(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `store.py` as `make notebooks` does, on another folder."""
+    command = [sys.executable, "-W", "error", str(folder / "store.py")]
+    return subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory) -> Path:
+    """Store the notebook made of CELLS; return its path."""
+    folder = tmp_path_factory.mktemp("notebooks")
+    for name in ("store.py", "compare.py"):
+        shutil.copy(FOLDER / name, folder)
+    path = folder / "0_small.ipynb"
+    nbformat.write(new_notebook(cells=[new_code_cell(source, id=f"cell-{i}") for i, source in enumerate(CELLS)]), path)
+    done = run_store(folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("0_small.ipynb: stored, new outputs: 3, new pictures: 3, ")
+    return path
+
+
+def test_stored_figures_have_pictures_of_their_size(stored):
+    outputs = [cell.outputs[0] for cell in nbformat.read(stored, as_version=4).cells[1:]]
+    assert len(outputs) == 3
+    for output in outputs:
+        assert output.data.keys() - {"text/plain"} == {PLOTLY, PICTURE}
+        png = base64.b64decode(output.data[PICTURE])
+        assert png.startswith(b"\x89PNG")
+        assert [int.from_bytes(png[16:20]), int.from_bytes(png[20:24])] == [700, 300]
+    assert outputs[0].data["text/plain"] == "<explorer: curve>"
+
+
+def test_storing_again_changes_nothing_and_redraws_only_changed_figures(stored, tmp_path):
+    for path in stored.parent.iterdir():
+        shutil.copy(path, tmp_path)
+    path, before = tmp_path / stored.name, stored.read_bytes()
+    done = run_store(tmp_path)
+    assert re.fullmatch(r"0_small\.ipynb: unchanged, \d+ s, \d+ KiB\n", done.stdout), done.stderr
+    assert path.read_bytes() == before
+
+    path.write_text(path.read_text().replace("go.Scatter3d(x=curves[0]", "go.Scatter3d(x=-curves[0]"))
+    done = run_store(tmp_path)
+    assert done.stdout.startswith("0_small.ipynb: stored, new outputs: 1, new pictures: 1, "), done.stderr
+    old, new = (nbformat.read(notebook, as_version=4).cells for notebook in (stored, path))
+    assert [a.outputs == b.outputs for a, b in zip(old, new, strict=True)] == [True, True, True, False]
+    assert old[3].outputs[0].data[PICTURE] != new[3].outputs[0].data[PICTURE]
+
+
+def test_storing_without_a_browser_says_so(stored):
+    before = stored.read_bytes()
+    done = run_store(stored.parent, BROWSER_PATH="none", PATH="", HOME="none")
+    assert done.returncode == 1
+    assert done.stderr.startswith("the pictures of the notebooks are drawn by Chromium or Chrome: ")
+    assert done.stderr.count("\n") == 1
+    assert stored.read_bytes() == before
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory, stored) -> Iterator[str]:
+    """JupyterLab on a copy of the notebooks and the small one."""
+    folder = tmp_path_factory.mktemp("lab") / "notebooks"
+    shutil.copytree(FOLDER, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(stored, folder)
+    cells = [new_code_cell("print(1)"), new_code_cell("1 / 0"), new_code_cell("print(2)")]
+    nbformat.write(new_notebook(cells=cells, metadata=METADATA), folder / "0_broken.ipynb")
+    with serve(folder) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def context() -> Iterator[BrowserContext]:
+    with browse() as context:
+        yield context
+
+
+@pytest.fixture(scope="module")
+def small(context, address, stored) -> Iterator[Lab]:
+    with opened(context, address, stored.name) as lab:
+        assert lab.page.locator(".js-plotly-plot").count() == 0  # pictures, before anything has run
+        assert lab.page.locator("img.plot-img:visible").count() == 3
+        lab.run_all()
+        yield lab
+
+
+def test_an_explorer_is_a_live_widget_not_its_picture(small):
+    cell = small.cell("explorer = Explorer()")
+    outputs = next(c for c in small.notebook().cells if "explorer = Explorer()" in c.source).outputs
+    assert {WIDGET, PLOTLY} <= outputs[0].data.keys()
+    small.wait_for_data(small.plot(cell), {(0, "y"): CURVES[0]})
+    assert cell.locator(".js-plotly-plot").count() == 1
+    assert cell.locator(".noUi-handle").count() == 1
+
+
+def test_an_explorers_slider_moves_by_key_and_mouse(small):
+    cell = small.cell("explorer = Explorer()")
+    slider, plot = small.slider(cell, "curve"), small.plot(cell)
+    small.press(slider, "ArrowRight")
+    assert small.wait_for_data(plot, {(0, "y"): CURVES[1]}) < 1
+    assert small.evaluate("explorer.slider.value") == 1
+    small.press(slider, "ArrowRight", "ArrowRight", "ArrowLeft")
+    small.wait_for_data(plot, {(0, "y"): small.evaluate("curves[1]")})
+    small.drag(slider, 300)
+    small.wait_for_data(plot, {(0, "y"): CURVES[2]})
+    small.screenshot("small-explorer", cell)
+    with pytest.raises(AssertionError):
+        small.wait_for_data(plot, {(0, "y"): CURVES[0]})
+
+
+def test_frames_scrub_in_the_page(small):
+    plot = small.plot(small.cell("frames ="))
+    for fraction, i in ((1.0, 2), (0.5, 1), (0.0, 0)):
+        small.scrub(plot, fraction)
+        small.wait_for_data(plot, {(0, "y"): CURVES[i]})
+    small.screenshot("small-frames", plot)
+
+
+def test_every_figure_is_drawn_without_a_complaint(small):
+    small.wait_for_data(small.plot(small.cell("Scatter3d")), {(0, "z"): CURVES[2]})
+    assert small.problems == []
+
+
+def test_complaints_are_noticed(context, address):
+    with opened(context, address, "0_broken.ipynb") as lab:
+        with pytest.raises(AssertionError, match="ZeroDivisionError"):
+            lab.run_all()
+        lab.page.evaluate("console.error('one')")
+        lab.page.evaluate("setTimeout(() => { throw new Error('two') })")
+        lab.page.evaluate("fetch('http://localhost:1/three').catch(() => null)")
+        assert lab.problems[:2] == ["one", "two"]
+        assert "http://localhost:1/three" in lab.problems
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_notebook_runs_in_jupyterlab(context, address, name):
+    with opened(context, address, name) as lab:
+        lab.run_all()
+        for handle in lab.page.locator(".noUi-handle").all():
+            values = set()
+            for key in ("Home", "ArrowRight", "End"):
+                lab.press(handle, key)
+                values.add(handle.get_attribute("aria-valuetext"))
+            assert len(values) > 1
+        lab.evaluate("None")  # the kernel has seen it all
+        lab.screenshot(Path(name).stem)
+        assert lab.problems == []

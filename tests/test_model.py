@@ -1,0 +1,201 @@
+"""The model and its loss against NumPy, closed forms and finite differences."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from toylib.features import Correlated, Independent
+from toylib.model import Params, init, loss, reconstruct
+
+P = 0.1
+ROOT3 = 1 / np.sqrt(3)
+
+
+def numpy_loss(W, b, x, *, weights=None, importance=None, linear=False):
+    """Return the loss in double precision, one sample after the other."""
+    W, b, x = (np.asarray(a, np.float64) for a in (W, b, x))
+    weights = np.full(len(x), 1 / len(x)) if weights is None else np.asarray(weights, np.float64)
+    importance = np.ones(len(b)) if importance is None else np.asarray(importance, np.float64)
+    total = 0.0
+    for sample, weight in zip(x, weights, strict=True):
+        hidden = W @ sample
+        out = W.T @ hidden + b
+        total += weight * sum(importance * ((out if linear else np.maximum(out, 0)) - sample) ** 2)
+    return total
+
+
+def params_of(W, b=None):
+    W = jnp.asarray(W, jnp.float32)
+    return Params(W, jnp.zeros(W.shape[1]) if b is None else jnp.asarray(b, jnp.float32))
+
+
+def collapsed(first, second):
+    return np.repeat(np.array([first, second]).T * ROOT3, 3, axis=1)
+
+
+TRIPLES, PAIR = Correlated(2, 3), Independent(2)
+AXES = np.eye(3)
+HAND_BUILT = {
+    # name: features, W, b, loss at p
+    "zero": (TRIPLES, np.zeros((3, 6)), None, 2 * P),
+    "bias": (TRIPLES, np.zeros((3, 6)), np.full(6, P / 2), 2 * P - 1.5 * P**2),
+    "octahedron": (TRIPLES, np.hstack([AXES, -AXES]), None, P**2),
+    "octahedron, other pairs": (TRIPLES, np.hstack([AXES, -AXES[:, [2, 0, 1]]]), None, P**2),
+    "collapsed": (TRIPLES, collapsed(AXES[0], AXES[1]), None, P / 3),
+    "collinear": (TRIPLES, collapsed(AXES[0], -AXES[0]), None, P / 3 + 1.0976 * P**2),
+    "antipodal": (PAIR, np.array([[1.0, -1.0]]), None, P**2 / 3),
+    "dropped": (PAIR, np.array([[1.0, 0.0]]), np.array([0, P / 2]), P / 3 - P**2 / 4),
+    "exact": (TRIPLES, np.eye(6), None, 0.0),
+}
+
+
+@pytest.mark.parametrize("name", HAND_BUILT)
+def test_losses_of_hand_built_models(name):
+    features, W, b, expected = HAND_BUILT[name]
+    params = params_of(W, b)
+    nodes, weights = features.population(1 - P, n_nodes=4096)
+    assert float(loss(params, nodes, weights=weights)) == pytest.approx(expected, rel=2e-3, abs=1e-9)
+
+    n, rng = len(params.b), np.random.default_rng(0)
+    size = n // len(features.sets)
+    gates = rng.random((400_000, len(features.sets))) < (P if features is PAIR else P)
+    x = rng.random((len(gates), n)) * np.repeat(gates, 1 if features is PAIR else size, axis=1)
+    W = np.asarray(W)
+    error = np.square(np.maximum(x @ W.T @ W + (0 if b is None else b), 0) - x).sum(1)
+    spread = 4 * error.std() / np.sqrt(len(error))
+    assert abs(error.mean() - expected) <= spread + 1e-12
+    assert float(loss(params, jnp.asarray(x, jnp.float32))) == pytest.approx(error.mean(), rel=1e-4, abs=1e-9)
+
+
+SHAPES = [(3, 6), (2, 6), (5, 4), (1, 2), (1, 3)]  # n ≤ 2m and n > 2m take different products
+
+
+def random_case(m, n, batch=20):
+    rng = np.random.default_rng(m * 10 + n)
+    W, b, x = rng.normal(size=(m, n)), 0.3 * rng.normal(size=n), rng.random((batch, n)) * (rng.random((batch, n)) < 0.5)
+    weights = rng.random(batch)
+    return W, b, x, weights / weights.sum(), rng.random(n) + 0.2
+
+
+@pytest.mark.parametrize("linear", [False, True])
+@pytest.mark.parametrize(("m", "n"), SHAPES)
+def test_loss_and_reconstruction_equal_numpy(m, n, linear):
+    W, b, x, weights, importance = random_case(m, n)
+    params, samples = params_of(W, b), jnp.asarray(x, jnp.float32)
+    out = np.array([W.T @ (W @ s) + b for s in x])
+    out = out if linear else np.maximum(out, 0)
+    np.testing.assert_allclose(reconstruct(params, samples, linear=linear), out, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(reconstruct(params, samples[0], linear=linear), out[0], rtol=1e-5, atol=1e-5)
+    folded = reconstruct(params, samples.reshape(4, 5, n), linear=linear)
+    np.testing.assert_allclose(folded.reshape(20, n), out, rtol=1e-5, atol=1e-5)
+    for w in (None, weights):
+        for i in (None, importance):
+            found = loss(
+                params,
+                samples,
+                weights=None if w is None else jnp.asarray(w, jnp.float32),
+                importance=None if i is None else jnp.asarray(i, jnp.float32),
+                linear=linear,
+            )
+            expected = numpy_loss(W, b, x, weights=w, importance=i, linear=linear)
+            assert float(found) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("linear", [False, True])
+@pytest.mark.parametrize(("m", "n"), [(3, 6), (2, 6)])
+def test_gradient_equals_finite_differences(m, n, linear):
+    W, b, x, weights, importance = random_case(m, n)
+    options = {"weights": jnp.asarray(weights, jnp.float32), "importance": jnp.asarray(importance, jnp.float32)}
+    found = jax.jit(jax.grad(lambda p: loss(p, jnp.asarray(x, jnp.float32), linear=linear, **options)))(params_of(W, b))
+
+    def difference(which, index, step=1e-6):
+        values = []
+        for sign in (1, -1):
+            moved = {"W": W.copy(), "b": b.copy()}
+            moved[which][index] += sign * step
+            values.append(
+                numpy_loss(moved["W"], moved["b"], x, weights=weights, importance=importance, linear=linear)
+            )
+        return (values[0] - values[1]) / (2 * step)
+
+    for which in ("W", "b"):
+        gradient = np.asarray(getattr(found, which))
+        expected = np.array([difference(which, index) for index in np.ndindex(gradient.shape)]).reshape(gradient.shape)
+        np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-4 * abs(expected).max())
+
+
+def test_zero_input_costs_the_open_biases_and_has_a_finite_gradient():
+    W, b, *_ = random_case(3, 6)
+    value, slope = jax.value_and_grad(loss)(params_of(W, b), jnp.zeros((5, 6)))
+    assert float(value) == pytest.approx(np.square(np.maximum(b, 0)).sum(), rel=1e-5)
+    np.testing.assert_allclose(slope.b, 2 * np.maximum(b, 0), rtol=1e-5)
+    assert np.array_equal(slope.W, np.zeros((3, 6)))
+    origin = jax.grad(loss)(params_of(np.zeros((3, 6))), jnp.zeros((5, 6)))
+    assert np.array_equal(origin.W, np.zeros((3, 6)))
+    assert np.isfinite(origin.b).all()
+
+
+def test_init_is_scaled_normal_with_zero_bias():
+    params = init(400, 100, key=jax.random.key(0), scale=0.3)
+    W = np.asarray(params.W, np.float64)
+    assert params.W.shape == (100, 400)
+    assert params.W.dtype == params.b.dtype == jnp.float32
+    assert np.array_equal(params.b, np.zeros(400))
+    assert abs(W.mean()) < 4 * 0.3 / np.sqrt(W.size)
+    assert abs(W.std() / 0.3 - 1) < 4 / np.sqrt(2 * W.size)
+    assert abs(np.mean((W / 0.3) ** 4) - 3) < 4 * np.sqrt(96 / W.size)
+    assert np.array_equal(init(400, 100, key=jax.random.key(0), scale=0.3).W, params.W)
+    assert float(abs(init(2, 2, key=jax.random.key(0), scale=0.0).W).max()) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"n_features": 0}, ValueError, "n_features must be at least 1, got 0; pass a larger number"),
+        ({"n_hidden": -1}, ValueError, "n_hidden must be at least 1, got -1; pass a larger number"),
+        ({"n_hidden": 2.0}, TypeError, "n_hidden must be an integer, got 2.0; sizes are static"),
+        ({"scale": -0.1}, ValueError, r"scale must lie in \[0, inf\), got -0.1; pass a finite value"),
+        ({"scale": np.nan}, ValueError, r"scale must lie in \[0, inf\), got nan; pass a finite value"),
+        ({"key": 0}, TypeError, "key must come from jax.random.key, got 0"),
+        ({"key": np.array([0, 1], np.uint32)}, TypeError, "old-style PRNGKey arrays are not accepted"),
+    ],
+)
+def test_init_checks_its_arguments(change, error, message):
+    with pytest.raises(error, match=message):
+        init(**{"n_features": 6, "n_hidden": 3, "key": jax.random.key(0)} | change)
+
+
+X = jnp.zeros((4, 6))
+GOOD = params_of(np.zeros((3, 6)))
+
+
+@pytest.mark.parametrize(
+    ("params", "x", "options", "error", "message"),
+    [
+        (GOOD, jnp.zeros((4, 5)), {}, ValueError, r"x must have shape \(any, 6\), got \(4, 5\); .* use jax.vmap"),
+        (GOOD, jnp.zeros(6), {}, ValueError, r"x must have shape \(any, 6\), got \(6,\); .* use jax.vmap"),
+        (GOOD, jnp.zeros((0, 6)), {}, ValueError, r"x must have shape \(any, 6\), got \(0, 6\)"),
+        (GOOD, jnp.zeros((2, 4, 6)), {}, ValueError, r"x must have shape \(any, 6\), got \(2, 4, 6\)"),
+        (GOOD, jnp.zeros((4, 6), int), {}, TypeError, "x must be a floating-point array, got int32; convert it first"),
+        (GOOD, np.zeros((4, 6), bool), {}, TypeError, "x must be a floating-point array, got bool; convert it first"),
+        (Params(jnp.zeros((2, 3, 6)), GOOD.b), X, {}, ValueError, r"W must have shape \(any, any\), got \(2, 3, 6\)"),
+        (Params(GOOD.W, jnp.zeros(5)), X, {}, ValueError, r"b must have shape \(6\), got \(5,\)"),
+        (Params(jnp.zeros((3, 6), int), GOOD.b), X, {}, TypeError, "W must be a floating-point array, got int32"),
+        (GOOD, X, {"weights": jnp.full(4, 0.225)}, ValueError, "sum to 1, got sum 0.9; divide them by their sum"),
+        (GOOD, X, {"weights": jnp.array([1.5, -0.5, 0, 0])}, ValueError, "weights must be at least 0 and sum to 1"),
+        (GOOD, X, {"weights": jnp.array([jnp.nan, 1, 0, 0])}, ValueError, "got sum nan; divide them by their sum"),
+        (GOOD, X, {"weights": jnp.full(5, 0.2)}, ValueError, r"weights must have shape \(4\), got \(5,\)"),
+        (GOOD, X, {"importance": jnp.ones(5)}, ValueError, r"importance must have shape \(6\), got \(5,\)"),
+    ],
+)
+def test_loss_checks_its_arguments(params, x, options, error, message):
+    with pytest.raises(error, match=message):
+        loss(params, x, **options)
+
+
+def test_reconstruct_checks_its_arguments():
+    with pytest.raises(ValueError, match=r"x must have shape \(6\), got \(5,\)"):
+        reconstruct(GOOD, jnp.zeros(5))
+    with pytest.raises(TypeError, match="x must be a floating-point array, got int32"):
+        reconstruct(GOOD, jnp.zeros(6, int))

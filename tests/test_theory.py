@@ -1,0 +1,212 @@
+"""Closed forms against Monte Carlo, integration and simulated gradient flow; NumPy and SciPy only."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.integrate import solve_ivp
+from scipy.optimize import brentq
+
+from toylib import theory
+
+N = 400_000
+few = settings(max_examples=25)
+
+
+def samples(p, n_sets=2, g=3, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.random((N, n_sets * g)) * np.repeat(rng.random((N, n_sets)) < p, g, axis=1)
+
+
+def within_four_errors(errors, expected):
+    return abs(errors.mean() - expected) < 4 * errors.std() / np.sqrt(len(errors))
+
+
+@pytest.mark.parametrize("p", [0.03, 0.3, 1.0])
+@pytest.mark.parametrize(("n_sets", "g"), [(2, 3), (3, 2)])
+def test_levels_of_sets_against_monte_carlo(p, n_sets, g):
+    S, x, sizes = 1 - p, samples(p, n_sets, g), {"n_sets": n_sets, "set_size": g}
+    assert within_four_errors(np.square(x).sum(1), theory.zero_loss(S, **sizes))
+    assert within_four_errors(np.square(x - p / 2).sum(1), theory.bias_loss(S, **sizes))
+    sets = x.reshape(N, n_sets, g)
+    mean = sets.mean(2, keepdims=True)
+    assert within_four_errors(np.square(sets - mean).sum((1, 2)), theory.pca_plateau(S, **sizes))
+    if n_sets == 2:
+        opposed = np.maximum(mean - mean[:, ::-1], 0)
+        assert within_four_errors(np.square(sets - opposed).sum((1, 2)), theory.collinear_plateau(S, set_size=g))
+
+
+@pytest.mark.parametrize("p", [0.03, 0.3, 1.0])
+def test_levels_of_pairs_against_monte_carlo(p):
+    S, x = 1 - p, samples(p)
+    W = np.hstack([np.eye(3), -np.eye(3)])
+    octahedron = np.square(np.maximum(x @ W.T @ W, 0) - x).sum(1)
+    assert within_four_errors(octahedron, theory.octahedron_loss(S))
+    y = samples(p, n_sets=2, g=1, seed=1)
+    pair = np.square(np.maximum(y @ [[1, -1], [-1, 1]], 0) - y).sum(1)
+    assert within_four_errors(pair, theory.antipodal_pair_loss(S))
+    assert within_four_errors(np.square(y[:, 0] - p / 2), theory.dropped_feature_loss(S))
+
+
+@pytest.mark.parametrize("g", [1, 2, 3, 4])
+def test_collinear_excess_by_brute_force_integration(g):
+    # The mean of g values by repeated convolution of the box on a fine grid, then E min² = Σ over the grid.
+    cells = 2000
+    box = np.full(cells, 1 / cells)
+    density = box
+    for _ in range(g - 1):
+        density = np.convolve(density, box)
+    x = (np.arange(len(density)) + g / 2) / cells / g
+    above = 1 - np.cumsum(density) + density / 2
+    minimum_squared = np.sum(2 * density * above * x**2)
+    excess = theory.collinear_plateau(0.9, set_size=g) - theory.pca_plateau(0.9, set_size=g)
+    assert excess == pytest.approx(2 * g * 0.01 * minimum_squared, rel=1e-3)
+
+
+def test_collinear_constant_of_triples():
+    assert (theory.collinear_plateau(0.9) - 0.1 / 3) / 0.01 == pytest.approx(1.0976, abs=1e-4)
+
+
+@pytest.mark.parametrize(("n_sets", "g"), [(2, 3), (3, 2), (4, 1)])
+@pytest.mark.parametrize("p", [0.05, 0.6, 1.0])
+def test_modes_are_the_eigenvalues_of_the_covariance(p, n_sets, g):
+    n = n_sets * g
+    same = np.arange(n)[:, None] // g == np.arange(n) // g
+    second = np.where(np.eye(n), p / 3, np.where(same, p / 4, p**2 / 4))
+    eigenvalues = np.linalg.eigvalsh(second - p**2 / 4)[::-1]
+    modes = theory.covariance_modes(1 - p, n_sets=n_sets, set_size=g)
+    np.testing.assert_allclose(eigenvalues[:n_sets], modes.set, rtol=1e-9)
+    np.testing.assert_allclose(eigenvalues[n_sets:], modes.difference, rtol=1e-9)
+    for learned in range(n + 1):
+        level = theory.linear_plateau(1 - p, n_modes=learned, n_sets=n_sets, set_size=g)
+        assert level == pytest.approx(eigenvalues[learned:].sum(), abs=1e-12)
+
+
+@pytest.mark.parametrize("p", [0.03, 0.1, 1 / 3])
+def test_levels_of_two_triples_as_written_in_the_brief(p):
+    S = 1 - p
+    assert theory.zero_loss(S) == pytest.approx(2 * p)
+    assert theory.bias_loss(S) == pytest.approx(2 * p - 1.5 * p**2)
+    assert theory.pca_plateau(S) == pytest.approx(p / 3)
+    assert theory.linear_plateau(S, n_modes=2) == pytest.approx(p / 3)
+    assert theory.linear_plateau(S, n_modes=3) == pytest.approx(p / 4)
+    assert theory.octahedron_loss(S) == pytest.approx(p**2)
+
+
+def test_thresholds_are_where_levels_cross():
+    crossing = brentq(lambda p: theory.octahedron_loss(1 - p) - theory.pca_plateau(1 - p), 0.05, 0.9)
+    assert crossing == pytest.approx(theory.OCTAHEDRON_THRESHOLD, abs=1e-9)
+    crossing = brentq(lambda p: theory.antipodal_pair_loss(1 - p) - theory.dropped_feature_loss(1 - p), 0.05, 0.99)
+    assert crossing == pytest.approx(theory.ANTIPODAL_THRESHOLD, abs=1e-9)
+    assert theory.octahedron_loss(0.7) < theory.pca_plateau(0.7)
+    assert theory.antipodal_pair_loss(0.45) < theory.dropped_feature_loss(0.45)
+
+
+# Growth of modes
+
+starts = st.floats(1e-6, 0.9)
+rates = st.floats(1e-3, 1.0)
+
+
+@few
+@given(starts, rates, st.floats(-3, 10))
+def test_mode_strength_solves_its_equation(start, rate, scaled):
+    step, h = scaled / rate, 1e-4 / rate
+    before, here, after = theory.mode_strength(np.array([step - h, step, step + h]), start, rate)
+    assert (after - before) / (2 * h) == pytest.approx(rate * here * (1 - here), rel=1e-5, abs=1e-9 * rate)
+    assert theory.mode_strength(0.0, start, rate) == pytest.approx(start)
+
+
+@few
+@given(starts, rates)
+def test_half_time_is_where_the_strength_is_half(start, rate):
+    assert theory.mode_strength(theory.mode_half_time(start, rate), start, rate) == pytest.approx(0.5)
+
+
+def test_rates_against_gradient_flow_of_the_linear_twin():
+    # Flow of E‖x - Wᵀ W x‖² = tr (I - G) C (I - G), with the gradient written out; strengths a = ‖W v‖².
+    p, eta = 0.1, 0.05
+    same = np.kron(np.eye(2), np.ones((3, 3)))
+    C = p / 12 * np.eye(6) + (p - p**2) / 4 * same  # the covariance, as bias takes the means away
+    v_set = np.repeat([1, 0], 3) / np.sqrt(3)
+    v_difference = np.array([1, -1, 0, 0, 0, 0]) / np.sqrt(2)
+    W0 = 0.01 * np.vstack([v_set, v_difference])
+
+    def flow(_, W):
+        W = W.reshape(2, 6)
+        rest = np.eye(6) - W.T @ W
+        return (2 * eta * W @ (rest @ C + C @ rest)).ravel()
+
+    times = np.linspace(0, 3000, 50)
+    solved = solve_ivp(flow, (0, 3000), W0.ravel(), t_eval=times, rtol=1e-9, atol=1e-13).y.T.reshape(-1, 2, 6)
+    rate = theory.mode_rates(1 - p, eta)
+    for v, mode_rate in ((v_set, rate.set), (v_difference, rate.difference)):
+        strength = np.square(solved @ v).sum(1)
+        np.testing.assert_allclose(theory.mode_strength(times, 1e-4, mode_rate), strength, rtol=1e-5)
+    assert rate.set == pytest.approx(0.0303, abs=5e-5)  # SCIENCE C8
+    assert rate.difference == pytest.approx(0.00333, abs=5e-6)
+
+
+@few
+@given(st.floats(0.2, 3), st.floats(0.001, 0.5), st.floats(0.5, 4))
+def test_two_layer_strength_against_its_equation(s, fraction, tau):
+    # Two scalar layers a = u·w, balanced: τ du/dt = w(s - uw), τ dw/dt = u(s - uw), in small Euler steps.
+    steps, dt = 4000, 5 * tau / s / 4000
+    u = w = np.sqrt(fraction * s)
+    for _ in range(steps):
+        gap = (s - u * w) * dt / tau
+        u, w = u + w * gap, w + u * gap
+    found = theory.two_layer_strength(np.array([0.0, steps * dt]), fraction * s, s, tau)
+    assert found[0] == pytest.approx(fraction * s)
+    assert found[1] == pytest.approx(u * w, rel=0.02)
+
+
+def test_two_layer_half_time():
+    half = np.log(2 / 0.01 - 1) / (2 * 2)
+    assert theory.two_layer_strength(half, 0.01, 2.0) == pytest.approx(1.0)
+
+
+LEVELS = (
+    theory.zero_loss,
+    theory.bias_loss,
+    theory.pca_plateau,
+    theory.collinear_plateau,
+    theory.octahedron_loss,
+    theory.dropped_feature_loss,
+    theory.antipodal_pair_loss,
+    theory.covariance_modes,
+    lambda S: theory.linear_plateau(S, n_modes=2),
+    lambda S: theory.mode_rates(S, 0.1),
+)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_levels_check_sparsity(level):
+    for S in (1, 1.2, -0.1, np.nan):
+        with pytest.raises(ValueError, match=r"S must lie in \[0, 1\), got .*; pass a"):
+            level(S)
+    with pytest.raises(TypeError, match="S must be a real number, got '0.5'; pass a float"):
+        level("0.5")
+    with pytest.raises(ValueError, match=r"S must be a scalar, got shape \(2,\)"):
+        level(np.array([0.1, 0.2]))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: theory.zero_loss(0.5, n_sets=0), ValueError, "n_sets must be at least 1, got 0; pass a larger"),
+        (lambda: theory.bias_loss(0.5, set_size=2.5), TypeError, "set_size must be an integer, got 2.5"),
+        (lambda: theory.pca_plateau(0.5, set_size=-1), ValueError, "set_size must be at least 1, got -1"),
+        (lambda: theory.collinear_plateau(0.5, set_size=True), TypeError, "set_size must be an integer, got True"),
+        (lambda: theory.linear_plateau(0.5, n_modes=-1), ValueError, "n_modes must be at least 0, got -1"),
+        (lambda: theory.mode_rates(0.5, -0.1), ValueError, r"learning_rate must lie in \[0, inf\), got -0.1"),
+        (lambda: theory.mode_rates(0.5, np.nan), ValueError, r"learning_rate must lie in \[0, inf\), got nan"),
+        (lambda: theory.mode_half_time(0.1, 0.0), ValueError, "rate must be positive, got 0.0; a mode that does not"),
+        (lambda: theory.mode_half_time(1.0, 0.1), ValueError, r"start must lie in \(0, 1\), got 1.0"),
+        (lambda: theory.mode_strength(0, 0.0, 0.1), ValueError, r"start must lie in \(0, 1\), got 0.0"),
+        (lambda: theory.mode_strength(0, "a", 0.1), TypeError, "start must be a real number, got 'a'; pass a float"),
+    ],
+)
+def test_arguments_are_checked(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
