@@ -24,6 +24,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellControlSignal
 from nbformat import NotebookNode
 
+PICTURES = Path(__file__).parent / "pictures"
 LIMIT = 2**20  # bytes a notebook
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -62,9 +63,14 @@ def check(output: NotebookNode) -> None:
 
 
 async def draw(output: NotebookNode, browser: kaleido.Kaleido) -> None:
-    """Add the picture of its figure to an output, as large as the figure: JupyterLab swaps one for the other."""
+    """Add the picture of its figure to an output, as large as the figure: JupyterLab swaps one for the other.
+
+    A figure whose `layout.meta` names a "picture" has it written to pictures/ too, for README.md.
+    """
     png = await browser.calc_fig(output.data[PLOTLY], opts={"format": "png"})
     output.data[PICTURE] = base64.b64encode(png).decode()
+    if name := (output.data[PLOTLY]["layout"].get("meta") or {}).get("picture"):
+        (PICTURES / name).write_bytes(png)
 
 
 async def renew(cell: NotebookNode, known: list[NotebookNode], browser: kaleido.Kaleido) -> tuple[int, int]:

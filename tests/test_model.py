@@ -59,8 +59,8 @@ def test_losses_of_hand_built_models(name):
 
     n, rng = len(params.b), np.random.default_rng(0)
     size = n // len(features.sets)
-    gates = rng.random((400_000, len(features.sets))) < (P if features is PAIR else P)
-    x = rng.random((len(gates), n)) * np.repeat(gates, 1 if features is PAIR else size, axis=1)
+    gates = rng.random((200_000, len(features.sets))) < P
+    x = rng.random((len(gates), n)) * np.repeat(gates, size, axis=1)
     W = np.asarray(W)
     error = np.square(np.maximum(x @ W.T @ W + (0 if b is None else b), 0) - x).sum(1)
     spread = 4 * error.std() / np.sqrt(len(error))
@@ -68,7 +68,7 @@ def test_losses_of_hand_built_models(name):
     assert float(loss(params, jnp.asarray(x, jnp.float32))) == pytest.approx(error.mean(), rel=1e-4, abs=1e-9)
 
 
-SHAPES = [(3, 6), (2, 6), (5, 4), (1, 2), (1, 3)]  # n ≤ 2m and n > 2m take different products
+SHAPES = [(3, 6), (2, 6), (5, 4)]  # n ≤ 2m and n > 2m take different products
 
 
 def random_case(m, n, batch=20):
@@ -114,9 +114,7 @@ def test_gradient_equals_finite_differences(m, n, linear):
         for sign in (1, -1):
             moved = {"W": W.copy(), "b": b.copy()}
             moved[which][index] += sign * step
-            values.append(
-                numpy_loss(moved["W"], moved["b"], x, weights=weights, importance=importance, linear=linear)
-            )
+            values.append(numpy_loss(moved["W"], moved["b"], x, weights=weights, importance=importance, linear=linear))
         return (values[0] - values[1]) / (2 * step)
 
     for which in ("W", "b"):
@@ -127,11 +125,12 @@ def test_gradient_equals_finite_differences(m, n, linear):
 
 def test_zero_input_costs_the_open_biases_and_has_a_finite_gradient():
     W, b, *_ = random_case(3, 6)
-    value, slope = jax.value_and_grad(loss)(params_of(W, b), jnp.zeros((5, 6)))
+    value_and_slope = jax.jit(jax.value_and_grad(loss))
+    value, slope = value_and_slope(params_of(W, b), jnp.zeros((5, 6)))
     assert float(value) == pytest.approx(np.square(np.maximum(b, 0)).sum(), rel=1e-5)
     np.testing.assert_allclose(slope.b, 2 * np.maximum(b, 0), rtol=1e-5)
     assert np.array_equal(slope.W, np.zeros((3, 6)))
-    origin = jax.grad(loss)(params_of(np.zeros((3, 6))), jnp.zeros((5, 6)))
+    _, origin = value_and_slope(params_of(np.zeros((3, 6))), jnp.zeros((5, 6)))
     assert np.array_equal(origin.W, np.zeros((3, 6)))
     assert np.isfinite(origin.b).all()
 

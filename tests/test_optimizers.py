@@ -109,7 +109,7 @@ def test_learning_rates_in_words():
 
 @pytest.mark.parametrize("wrong", [1e-3, optax.adam, None, "adam", (1, 2)])
 def test_other_things_are_refused(wrong):
-    with pytest.raises(TypeError, match="optimizer must be an optax GradientTransformation, got .*; try optax.adam"):
+    with pytest.raises(TypeError, match=r"optimizer must be an optax GradientTransformation, got .*; try optax.adam"):
         Static(wrong)
 
 

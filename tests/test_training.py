@@ -1,4 +1,4 @@
-"""Training against an independent NumPy loop; snapshots, ensembles, attacks, divergence, interruption, files, checks."""
+"""Training against an independent NumPy loop; snapshots, ensembles, attacks, divergence, files, checks."""
 
 from functools import lru_cache
 
@@ -190,7 +190,6 @@ def test_default_snapshots_are_logarithmic():
     assert steps[-1] == N_STEPS
     assert (np.diff(steps) > 0).all()
     assert steps[1:20].tolist() == list(range(1, 20))
-    assert 10 < np.diff(steps)[-10:].mean() / np.diff(steps)[:10].mean() or len(steps) > 100
     log = training.snapshot_steps(None, 10_000)
     assert 150 < len(log) <= 201
     late = np.diff(np.log(log[log > 200]))
@@ -244,9 +243,7 @@ def test_members_equal_single_models():
     assert run.diverged.shape == (2, 3)
     assert run.params.W.shape == (2, 3, 3, 6)
     for a, c in ((0, 0), (1, 2)):
-        single = train(
-            F, Ss[a], key=KEYS[c], population=True, optimizer=optax.adam(0.01), batch_size=BATCH, **ENSEMBLE
-        )
+        single = train(F, Ss[a], key=KEYS[c], population=True, optimizer=optax.adam(0.01), batch_size=BATCH, **ENSEMBLE)
         member = run.member(a, c)
         np.testing.assert_allclose(member.weights, single.weights, rtol=1e-3, atol=2e-5)
         np.testing.assert_allclose(member.losses, single.losses, rtol=1e-4)
@@ -350,7 +347,7 @@ STEPS = (0, 5, 10, 20, 40, N_STEPS)
 def test_interruption_keeps_what_was_done(monkeypatch):
     whole = trained(snapshots=STEPS)
     interrupt_at(monkeypatch, 20)
-    with pytest.raises(Interrupted, match="interrupted after step 20; the partial result is in .run") as caught:
+    with pytest.raises(Interrupted, match=r"interrupted after step 20; the partial result is in .run") as caught:
         trained.__wrapped__(snapshots=STEPS)
     run = caught.value.run
     assert isinstance(caught.value, KeyboardInterrupt)
@@ -403,7 +400,7 @@ def test_a_bad_file_is_named(tmp_path):
     np.savez(path, **fields)
     with pytest.raises(ValueError, match=r"run.npz must be a file written by Run.save"):
         Run.load(path)
-    with pytest.raises(FileNotFoundError, match="nothing.npz"):
+    with pytest.raises(FileNotFoundError, match=r"nothing.npz"):
         Run.load(tmp_path / "nothing.npz")
 
 

@@ -32,8 +32,13 @@ def _density(S: ArrayLike) -> jax.Array:
 
 
 def any_of(q: jax.Array, number: int) -> jax.Array:
-    """1 - (1 - q)^number without cancellation for small q."""
-    return -jnp.expm1(number * jnp.log1p(-q))
+    """1 - (1 - q)^number without cancellation for small q; q = 1 is taken as the number before it, for its gradient."""
+    return -jnp.expm1(number * jnp.log1p(-jnp.minimum(q, 1 - 2**-24)))
+
+
+def _power(base: jax.Array, exponent: jax.Array) -> jax.Array:
+    """base^exponent, 1 for exponent 0 with a finite gradient also at base 0."""
+    return jnp.where(exponent > 0, base ** jnp.maximum(exponent, 1), 1)
 
 
 # E sqrt(s) = (1/sqrt(pi)) ∫₀^∞ (1 - E exp(-r² s)) dr/r², here over v in (0, 1) with r = v/(1 - v) and dr/r² = dv/v².
@@ -103,7 +108,7 @@ class Features(ABC):
             ValueError, TypeError: S outside [0, 1), or `u` of another width or dtype.
         """
         check_sparsity(S)
-        check_array("u", u, (*jnp.shape(u)[:-1], self.n_uniforms))
+        check_array("u", u, (*np.shape(u)[:-1], self.n_uniforms))
         gates, values = jnp.split(u, [self.n_uniforms - self.n_features], axis=-1)
         return jnp.where(self._active(_density(S), gates), values, jnp.zeros((), values.dtype))
 
@@ -181,7 +186,7 @@ class Features(ABC):
         nodes, state, share = _strata(self, n_nodes)
         p, states = _density(S), self._states()
         on, off, factor = (jnp.asarray(a, jnp.float32) for a in (states.on, states.off, states.factor))
-        return jnp.asarray(nodes), (factor * p**on * (1 - p) ** off)[state] * share
+        return jnp.asarray(nodes), (factor * _power(p, on) * _power(1 - p, off))[state] * share
 
     def _probability(self, S: ArrayLike) -> jax.Array:
         factor, power = (jnp.asarray(a, jnp.float32) for a in self._joint())

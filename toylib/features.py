@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -155,7 +156,7 @@ class Anticorrelated(_Sets):
     def _active(self, p, gates):
         gate, choice = jnp.split(gates, 2, axis=-1)
         chosen = jnp.floor(choice * self.set_size).astype(jnp.int32)
-        one_hot = chosen[..., None] == jnp.arange(self.set_size)
+        one_hot = jax.nn.one_hot(chosen, self.set_size, dtype=bool)
         return ((gate < p)[..., None] & one_hot).reshape(*gate.shape[:-1], self.n_features)
 
     def _states(self) -> States:
@@ -247,5 +248,6 @@ class Hierarchical(Features):
     def _some(self, p, q):
         some = p * q
         for _ in range(self.depth):
-            some = -p * jnp.expm1(jnp.log1p(-q) + self.branching * jnp.log1p(-some))
+            none = jnp.log1p(-jnp.minimum(q, 1 - 2**-24)) + self.branching * jnp.log1p(-jnp.minimum(some, 1 - 2**-24))
+            some = -p * jnp.expm1(none)
         return some

@@ -61,7 +61,7 @@ def lines(
 
     Args:
         x: (k,).
-        series: name -> (k,), at most four.
+        series: name -> (k,), at most five.
         title, x_title, y_title: texts.
         log: which axes are logarithmic: "", "x", "y" or "xy".
         dashed: name -> (k,) or a number, drawn as dashed lines with their names beside them.
@@ -69,7 +69,7 @@ def lines(
         markers: mark the points.
     """
     figure, x = go.Figure(), np.asarray(x)
-    for color, (name, y) in zip((*SET_COLORS[:2], SET_COLORS[2], INK), series.items(), strict=False):
+    for color, (name, y) in zip(_colors(series), series.items(), strict=True):
         mode = "lines+markers" if markers else "lines"
         figure.add_scatter(x=f4(x), y=f4(y), name=name, mode=mode, line={"color": color, "width": 2})
     for name, y in (dashed or {}).items():
@@ -129,17 +129,18 @@ def matrices(
 
 
 def shares(
-    x: Sequence[float | str], series: Mapping[str, Sequence[Share]], *, title: str, x_title: str, y_title: str
+    x: Sequence[float], series: Mapping[str, Sequence[Share]], *, title: str, x_title: str, y_title: str
 ) -> go.Figure:
-    """Shares with their 95 % Wilson intervals over a setting; numbers go on a logarithmic axis, names do not."""
+    """Shares with their 95 % Wilson intervals over a positive setting, on a logarithmic axis; at most four series."""
     figure = go.Figure()
     for i, (name, values) in enumerate(series.items()):
         y = np.array([v.share for v in values])
+        aside = 1.04 ** (i - (len(series) - 1) / 2)  # so that intervals at one setting stand beside each other
         figure.add_scatter(
-            x=list(x),
+            x=f4(np.array(x) * aside),
             y=f4(y),
             name=name,
-            mode="markers" if isinstance(x[0], str) else "lines+markers",
+            mode="lines+markers",
             marker={"color": SET_COLORS[i], "size": 8, "symbol": ("circle", "square", "diamond", "x")[i]},
             line={"color": SET_COLORS[i], "width": 1.5},
             error_y={
@@ -148,7 +149,7 @@ def shares(
                 "thickness": 1.5,
             },
             customdata=[str(v) for v in values],
-            hovertemplate="%{x}: %{customdata}",
+            hovertemplate="%{customdata}",
         )
     figure.update_layout(template=TEMPLATE, title_text=title, height=400, margin={"t": 90}, scattermode="group")
     named = isinstance(x[0], str)
@@ -163,7 +164,16 @@ def outcomes(
 ) -> go.Figure:
     """Stacked bars of how many runs ended in which state; counts: state -> one number a bar, at most five states."""
     figure = go.Figure()
-    for color, (state, values) in zip((*SET_COLORS, MUTED), counts.items(), strict=False):
+    for color, (state, values) in zip(_colors(counts), counts.items(), strict=True):
         figure.add_bar(x=list(x), y=list(map(int, values)), name=state, marker_color=color)
     figure.update_layout(template=TEMPLATE, title_text=title, height=380, margin={"t": 90}, barmode="stack")
+    figure.update_layout(legend_traceorder="normal")
     return figure.update_xaxes(title_text=x_title, type="category").update_yaxes(title_text=y_title)
+
+
+def _colors(series: Mapping) -> tuple[str, ...]:
+    """A colour for each of at most five series."""
+    colors = (*SET_COLORS, INK)
+    if len(series) > len(colors):
+        raise ValueError(f"a figure has at most {len(colors)} series, got {len(series)}; split it in two")
+    return colors[: len(series)]

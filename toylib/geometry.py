@@ -165,14 +165,14 @@ def twist(W: jax.Array, sets: Sets) -> jax.Array:
     e1, e2 = jnp.linalg.svd(difference[None], full_matrices=True)[2][1:]
 
     def third_harmonic(s):
-        centred = _centred(W, s)
-        z = jax.lax.complex(e1 @ centred, e2 @ centred)
-        size = jnp.abs(z)
-        return jnp.sum(z**3 / jnp.where(size > 0, jnp.square(size), 1))
+        x, y = e1 @ _centred(W, s), e2 @ _centred(W, s)
+        length, angle = jnp.hypot(x, y), jnp.arctan2(y, x)
+        return jnp.sum(length * jnp.cos(3 * angle)), jnp.sum(length * jnp.sin(3 * angle))
 
-    angle = jnp.abs(jnp.angle(third_harmonic(b) * jnp.conj(third_harmonic(a)))) / 3
-    seen = (flatness(W, sets).min() >= FLAT) & (jnp.sum(jnp.square(difference)) > 0)
-    return jnp.where(seen, jnp.degrees(angle), jnp.nan)
+    (cos_a, sin_a), (cos_b, sin_b) = third_harmonic(a), third_harmonic(b)
+    angle = jnp.abs(jnp.arctan2(sin_b * cos_a - cos_b * sin_a, cos_b * cos_a + sin_b * sin_a)) / 3
+    apart = jnp.sum(jnp.square(difference)) > 1e-8 * jnp.sum(jnp.square(W))  # beyond rounding
+    return jnp.where((flatness(W, sets).min() >= FLAT) & apart, jnp.degrees(angle), jnp.nan)
 
 
 def align(W: jax.Array, reference: jax.Array) -> jax.Array:

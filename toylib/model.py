@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from toylib.checks import check_array, check_key, check_real, check_size
@@ -119,8 +120,9 @@ def check_weights(weights: jax.Array) -> None:
     """Check that known weights are not negative and sum to 1 within 1e-4."""
     if isinstance(weights, jax.core.Tracer):
         return
-    total = float(jnp.sum(weights))
-    if not abs(total - 1) <= 1e-4 or bool((weights < 0).any()):
+    values = np.asarray(weights)
+    total = float(values.sum())
+    if not abs(total - 1) <= 1e-4 or (values < 0).any():
         raise ValueError(f"weights must be at least 0 and sum to 1, got sum {total:.6g}; divide them by their sum")
 
 

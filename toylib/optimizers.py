@@ -82,12 +82,13 @@ def _split(value: Any, rates: list[Any], inside: tuple[int, ...]) -> tuple[Any, 
             return copy
 
         description = (value.__code__, defaults, *(part for part, _ in parts))
-    elif type(value) in (tuple, list):
+    elif isinstance(value, tuple | list):
         parts = [_split(item, rates, inside) for item in value]
         description = (type(value), *(part for part, _ in parts))
 
         def build(new: Sequence[Any]) -> Any:
-            return type(value)(part(new) for _, part in parts)
+            items = [part(new) for _, part in parts]
+            return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
     else:
         return _by_value(value), lambda new: value
     return description, build if len(rates) > before else lambda new: value

@@ -23,6 +23,22 @@ def polyhedron(W: np.ndarray, sets: Sequence[Sequence[int]], *, title: str) -> g
     )
 
 
+def stages(Ws: Mapping[str, np.ndarray], sets: Sequence[Sequence[int]], *, title: str) -> go.Figure:
+    """Several models side by side, seen from the same side; name -> W (3, n)."""
+    traces, layout = [], {}
+    for i, (name, W) in enumerate(Ws.items()):
+        scene, middle = "scene" + str(i + 1) * (i > 0), (i + 0.5) / len(Ws)
+        traces += [trace.update(scene=scene) for trace in _polyhedron(W, sets)]
+        layout[scene] = {**_scene(ticks=False), "domain": {"x": [i / len(Ws), (i + 1) / len(Ws)], "y": [0, 0.92]}}
+        layout.setdefault("annotations", []).append(
+            {"text": name, "x": middle, "y": 1, "xref": "paper", "yref": "paper", "yanchor": "top", "showarrow": False}
+        )
+    margin = {"l": 0, "r": 0, "t": 45, "b": 0}
+    return go.Figure(
+        traces, {**layout, "template": TEMPLATE, "title": {"text": title}, "height": 270, "margin": margin}
+    )
+
+
 def story(
     trajectory: Trajectory,
     at: int,
@@ -256,17 +272,19 @@ def _line(points: np.ndarray, name: str, color: str, *, width: float, dash: str 
     )
 
 
-def _scene() -> dict:
+def _scene(*, ticks: bool = True) -> dict:
     axis = {
         "range": [-_REACH, _REACH],
         "tickvals": [-1, 0, 1],
         "backgroundcolor": "#FFFFFF",
         "gridcolor": "#EEEEEE",
         "zerolinecolor": FAINT,
+        "showticklabels": ticks,
     }
+    titles = [f"h{_SUB[i]}" if ticks else "" for i in range(3)]
     return {
-        **{f"{name}axis": {**axis, "title": {"text": f"h{_SUB[i]}"}} for i, name in enumerate("xyz")},
+        **{f"{name}axis": {**axis, "title": {"text": title}} for name, title in zip("xyz", titles, strict=True)},
         "aspectmode": "cube",
-        "camera": {"eye": {"x": 1.25, "y": 1.0, "z": 0.6}},
+        "camera": {"eye": {"x": 1.45, "y": 1.2, "z": 0.75}},
         "uirevision": "camera",
     }

@@ -53,7 +53,7 @@ class Run(NamedTuple):
     def load(cls, path: str | Path) -> "Run":
         """Read what `save` wrote; ValueError if the file is damaged or something else, and nothing is unpickled."""
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 params = Params(jnp.asarray(arrays["W"]), jnp.asarray(arrays["b"]))
                 return cls(params, *(arrays[field] for field in cls._fields[1:]))
         except FileNotFoundError:

@@ -115,6 +115,7 @@ def mode_rates(S: float, learning_rate: float, *, n_sets: int = 2, set_size: int
 
 def mode_strength(step: np.ndarray, start: float, rate: float) -> np.ndarray:
     """Strength a(t) = 1/(1 + (1/a₀ - 1)·e^(-rate·t)) of a mode that starts at a₀ in (0, 1); same shape as `step`."""
+    check_real("rate", rate)
     return 1 / (1 + (1 / _start(start) - 1) * np.exp(-rate * np.asarray(step, float)))
 
 
@@ -135,6 +136,11 @@ def two_layer_strength(time: np.ndarray, start: float, singular_value: float, ti
         singular_value: s, of the input-output correlation.
         time_constant: τ.
     """
+    for name, value in (("singular_value", singular_value), ("time_constant", time_constant)):
+        check_real(name, value)
+        if value <= 0:
+            raise ValueError(f"{name} must be positive, got {value}")
+    _start(start, singular_value)
     decay = np.exp(-2 * singular_value * np.asarray(time, float) / time_constant)
     return singular_value / (1 + (singular_value / start - 1) * decay)
 
@@ -144,10 +150,10 @@ def _density(S: float) -> float:
     return 1.0 - float(S)
 
 
-def _start(start: float) -> float:
+def _start(start: float, end: float = 1.0) -> float:
     check_real("start", start)
-    if not 0 < start < 1:
-        raise ValueError(f"start must lie in (0, 1), got {start}; a mode of strength 0 never grows")
+    if not 0 < start < end:
+        raise ValueError(f"start must lie in (0, {end:g}), got {start}; a mode of strength 0 never grows")
     return start
 
 

@@ -15,6 +15,7 @@ paper itself gives none for correlated features):
     | initial b      | 0                                            | 0                                            |
 """
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -104,7 +105,8 @@ def train(
             target stays the clean x.
         radius: L2 norm handed to `perturb`, at least 0.
         mix: weight of the attacked samples in the loss, in [0, 1]; the clean ones have the rest.
-        progress: True and None show a bar with the loss, None only once a run has taken a second; False hides it.
+        progress: True shows a bar with the loss; None too, once a run has taken a second and unless the environment
+            variable TQDM_DISABLE is set; False does not.
 
     Returns:
         A Run without leading axes.
@@ -272,41 +274,47 @@ def _advance(setting: _Setting, inputs: _Inputs, state: tuple, start, stop) -> t
 
 def _loop(setting, inputs, params, n_steps, snapshots, progress, *, single: bool) -> Run:
     """Advance from snapshot to snapshot, in pieces short enough for Ctrl-C and a progress bar."""
-    snapshots = snapshot_steps(snapshots, n_steps)
-    state, step, piece, kept = (params, _start(setting, params)), 0, 1, []
+    wanted = snapshot_steps(snapshots, n_steps)
+    stops = np.union1d(wanted, n_steps)
+    # The step, the state and what is known of it, assigned as one, so that an interruption finds them in agreement.
+    unknown = np.full(params.W.shape[:3], np.nan, np.float32), np.ones(params.W.shape[:3], bool)
+    now, stop, piece, kept = (0, (params, _start(setting, params)), *unknown), 0, 1, []
+
+    def keep() -> None:
+        step, ((W, b), _), losses, finite = now
+        kept.append([np.asarray(a) for a in (step, losses, W, b, finite)])
 
     def result() -> Run:
         steps, losses, W, b, finite = (np.asarray(column) for column in zip(*kept, strict=True))
         alive = np.logical_and.accumulate(finite, axis=0)
         series = [np.moveaxis(a, 0, 3) for a in (np.where(alive, losses, np.nan), W, b)]
-        run = Run(state[0], steps, *series, ~alive[-1])
+        run = Run(now[1][0], steps, *series, ~alive[-1])
         return run.member(0, 0, 0) if single else run
 
-    bar = tqdm(
-        total=n_steps, unit="step", disable=progress is False, delay=1.0 if progress is None else 0.0, leave=False
-    )
-    with bar:
+    # tqdm's notebook bar does not heed TQDM_DISABLE, its variable for hiding the bars of a whole session; we do.
+    hidden = progress is False or (progress is None and os.environ.get("TQDM_DISABLE", "0") not in ("", "0"))
+    with tqdm(total=n_steps, unit="step", disable=hidden, delay=0.0 if progress else 1.0, leave=False) as bar:
         try:
-            for target in [*snapshots, n_steps] if snapshots[-1] < n_steps else snapshots:
-                while True:
-                    stop, began = min(int(target), step + piece), time.perf_counter()
-                    advanced, losses, finite = jax.block_until_ready(_advance(setting, inputs, state, step, stop))
-                    state, taken, step = advanced, stop - step, stop
-                    if taken:
-                        speed = taken / (time.perf_counter() - began)
-                        piece = max(1, min(4 * piece, int(speed * _SECONDS_BETWEEN_LOOKS)))
-                    bar.set_postfix_str(_summary(losses, finite), refresh=False)
-                    bar.update(taken)
-                    failed = single and not finite.all()
-                    if step == target or failed:
-                        break
-                if step in snapshots or failed:
-                    kept.append([np.asarray(a) for a in (step, losses, *state[0], finite)])
+            while True:
+                step, began = now[0], time.perf_counter()
+                now = (stop, *jax.block_until_ready(_advance(setting, inputs, now[1], step, stop)))
+                if stop > step:
+                    speed = (stop - step) / (time.perf_counter() - began)
+                    piece = max(1, min(4 * piece, int(speed * _SECONDS_BETWEEN_LOOKS)))
+                bar.set_postfix_str(_summary(*now[2:]), refresh=False)
+                bar.update(stop - step)
+                failed = single and not now[3].all()
+                if failed or stop in wanted:
+                    keep()
                 if failed:
-                    raise Diverged(result(), step, losses.item(), setting.optimizer.learning_rate)
+                    raise Diverged(result(), stop, now[2].item(), setting.optimizer.learning_rate)
+                if stop == n_steps:
+                    return result()
+                stop = min(int(stops[np.searchsorted(stops, stop, side="right")]), stop + piece)
         except KeyboardInterrupt:
+            if not kept or kept[-1][0] != now[0]:
+                keep()
             raise Interrupted(result()) from None
-    return result()
 
 
 def _summary(losses: jax.Array, finite: jax.Array) -> str:

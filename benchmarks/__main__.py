@@ -1,0 +1,6 @@
+"""Run all benchmarks and print their tables."""
+
+from benchmarks import training
+
+if __name__ == "__main__":
+    training.main()
