@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import base64
 import copy
+import io
 import os
 import sys
 import time
@@ -23,6 +24,7 @@ from kaleido.errors import ChromeNotFoundError
 from nbclient import NotebookClient
 from nbclient.exceptions import CellControlSignal
 from nbformat import NotebookNode
+from PIL import Image
 
 PICTURES = Path(__file__).parent / "pictures"
 LIMIT = 2**20  # bytes a notebook
@@ -67,7 +69,10 @@ async def draw(output: NotebookNode, browser: kaleido.Kaleido) -> None:
 
     A figure whose `layout.meta` names a "picture" has it written to pictures/ too, for README.md.
     """
-    png = await browser.calc_fig(output.data[PLOTLY], opts={"format": "png"})
+    drawn = await browser.calc_fig(output.data[PLOTLY], opts={"format": "png"})
+    with Image.open(io.BytesIO(drawn)) as image, io.BytesIO() as file:
+        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(file, "png", optimize=True)
+        png = file.getvalue()
     output.data[PICTURE] = base64.b64encode(png).decode()
     if name := (output.data[PLOTLY]["layout"].get("meta") or {}).get("picture"):
         (PICTURES / name).write_bytes(png)

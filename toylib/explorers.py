@@ -146,15 +146,21 @@ def geometry(
     """
     grid = [[follow(runs.member(a, c), features, S) for c in range(runs.diverged.shape[1])] for a, S in enumerate(Ss)]
 
+    loss_range = (0.5 * min(np.nanmin(runs.losses), *levels(max(Ss)).values()), 1.5 * float(np.nanmax(runs.losses)))
+
     def draw(sparsity: int, seed: int, step: int) -> go.Figure:
         S = Ss[sparsity]
         title = f"S = {S:.2f}, seed {seed}"
         twin = twins.losses[sparsity, seed]
-        return story(grid[sparsity][seed], step, features.sets, title=title, levels=levels(S), twin=twin)
+        return story(
+            grid[sparsity][seed], step, features.sets, title=title, levels=levels(S), twin=twin, loss_range=loss_range
+        )
 
     controls = {
         "sparsity": [f"S = {S:.2f}" for S in Ss],
         "seed": [str(c) for c in range(runs.diverged.shape[1])],
         "step": [f"{step:,}" for step in runs.steps],
     }
-    return Explorer("geometry", draw, controls, play="step", start={"step": len(runs.steps) - 1})
+    return Explorer(
+        "geometry", draw, controls, play="step", start={"sparsity": len(Ss) // 2, "step": len(runs.steps) - 1}
+    )

@@ -47,6 +47,7 @@ def story(
     title: str,
     levels: Mapping[str, float],
     twin: np.ndarray,
+    loss_range: tuple[float, float] | None = None,
 ) -> go.Figure:
     """One run at one snapshot: polyhedron and Gram matrix above, and below a cursor over loss, spectrum and geometry.
 
@@ -57,13 +58,14 @@ def story(
         title: of the figure.
         levels: name -> loss, drawn as dashed lines.
         twin: (T,), losses of the linear twin.
+        loss_range: of the loss axis; by default it spans this run and the levels.
     """
     t, W = trajectory, trajectory.weights[at]
     blue, orange, green, pink = SET_COLORS
     panels = (
         (
             "loss",
-            (0.5 * min(t.losses.min(), *levels.values()), 1.5 * t.losses[0]),
+            loss_range or (0.5 * min(t.losses.min(), *levels.values()), 1.5 * t.losses[0]),
             {"model": (t.losses, INK), "linear twin": (twin, pink)},
         ),
         (

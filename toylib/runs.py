@@ -104,3 +104,12 @@ def snapshot_steps(snapshots: Sequence[int] | None, n_steps: int) -> np.ndarray:
             f"snapshots must increase within [0, {n_steps}], got {snapshots!r}; sort them and drop repeats"
         )
     return steps
+
+
+def summary(losses: jax.Array, finite: jax.Array) -> str:
+    """The loss for the progress bar: of one model, or the median of many, with the number that diverged."""
+    losses, finite = np.asarray(losses), np.asarray(finite)
+    if not finite.any():
+        return "all diverged"
+    text = f"{'loss' if losses.size == 1 else 'median loss'} {np.median(losses[finite]):.3g}"
+    return text if finite.all() else f"{text}, {np.count_nonzero(~finite)} diverged"

@@ -19,7 +19,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -32,7 +32,7 @@ from toylib.checks import check_array, check_key, check_real, check_size, check_
 from toylib.features import Features
 from toylib.model import Params, columns_loss, init
 from toylib.optimizers import Static
-from toylib.runs import Diverged, Interrupted, Run, snapshot_steps
+from toylib.runs import Diverged, Interrupted, Run, snapshot_steps, summary
 
 __all__ = ["Diverged", "Interrupted", "Perturb", "Run", "train", "train_ensemble"]
 
@@ -174,8 +174,7 @@ def train_ensemble(
     check_key("keys", keys, ndim=1)
     check_sparsity(Ss, ndim=1)
     check_real("radius", radius, minimum=0.0, ndim=np.ndim(radius) and 1)
-    for name, axis in (("Ss", Ss), ("keys", keys), ("radius", np.atleast_1d(radius))):
-        check_size(f"the length of {name}", len(axis))
+    check_size("the number of members", np.size(Ss) * len(keys) * np.size(radius))
     if not population and data_key is None:
         raise ValueError("data_key must be given unless population=True, got None; pass jax.random.key(...)")
     if data_key is not None:
@@ -234,11 +233,6 @@ def _members(function: Callable) -> Callable:
     return jax.vmap(jax.vmap(function))
 
 
-def _start(setting: _Setting, params: Params) -> Any:
-    """The optimiser's state for members (a, r, c)."""
-    return jax.vmap(_members(setting.optimizer.build(setting.optimizer.rates).init))(params)
-
-
 @partial(jax.jit, static_argnums=0)
 def _advance(setting: _Setting, inputs: _Inputs, state: tuple, start, stop) -> tuple:
     """Take the members from step `start` to step `stop`; returns their state, population losses and whether finite.
@@ -278,7 +272,12 @@ def _loop(setting, inputs, params, n_steps, snapshots, progress, *, single: bool
     stops = np.union1d(wanted, n_steps)
     # The step, the state and what is known of it, assigned as one, so that an interruption finds them in agreement.
     unknown = np.full(params.W.shape[:3], np.nan, np.float32), np.ones(params.W.shape[:3], bool)
-    now, stop, piece, kept = (0, (params, _start(setting, params)), *unknown), 0, 1, []
+    now, stop, piece, kept = (
+        (0, (params, jax.vmap(_members(setting.optimizer.build(setting.optimizer.rates).init))(params)), *unknown),
+        0,
+        1,
+        [],
+    )
 
     def keep() -> None:
         step, ((W, b), _), losses, finite = now
@@ -301,7 +300,7 @@ def _loop(setting, inputs, params, n_steps, snapshots, progress, *, single: bool
                 if stop > step:
                     speed = (stop - step) / (time.perf_counter() - began)
                     piece = max(1, min(4 * piece, int(speed * _SECONDS_BETWEEN_LOOKS)))
-                bar.set_postfix_str(_summary(*now[2:]), refresh=False)
+                bar.set_postfix_str(summary(*now[2:]), refresh=False)
                 bar.update(stop - step)
                 failed = single and not now[3].all()
                 if failed or stop in wanted:
@@ -315,12 +314,3 @@ def _loop(setting, inputs, params, n_steps, snapshots, progress, *, single: bool
             if not kept or kept[-1][0] != now[0]:
                 keep()
             raise Interrupted(result()) from None
-
-
-def _summary(losses: jax.Array, finite: jax.Array) -> str:
-    """The loss for the progress bar: of one model, or the median of many, with the number that diverged."""
-    losses, finite = np.asarray(losses), np.asarray(finite)
-    if not finite.any():
-        return "all diverged"
-    text = f"{'loss' if losses.size == 1 else 'median loss'} {np.median(losses[finite]):.3g}"
-    return text if finite.all() else f"{text}, {np.count_nonzero(~finite)} diverged"
