@@ -206,7 +206,7 @@ class Lab:
             drawn, seconds = self.data(plot), time.perf_counter() - start
             try:
                 for (trace, key), values in expected.items():
-                    np.testing.assert_allclose(drawn[trace][key], np.asarray(values, float), rtol=1e-6)
+                    np.testing.assert_allclose(drawn[trace][key], np.asarray(values, float), rtol=1e-5, atol=1e-6)
                 return seconds
             except (AssertionError, LookupError):
                 if seconds > DRAWN_S:

@@ -191,6 +191,56 @@ def test_complaints_are_noticed(context, address):
         assert "http://localhost:1/three" in lab.problems
 
 
+def check_samples(lab: Lab) -> None:
+    """Notebook 1: the pictures are the uniform numbers, thresholded."""
+    x = "np.asarray(distributions['correlated sets'].from_uniforms(SPARSITIES[{}], u['correlated sets'])).T"
+    first, second = 6, 7  # traces of the correlated sets, behind six independent features
+
+    def shown(stop: int) -> dict:
+        values = np.array(lab.evaluate(x.format(stop)))
+        return {(first, "z"): values[:3], (second, "z"): values[3:]}
+
+    cell = lab.cell("explorer = explorers.samples")
+    slider, plot = lab.slider(cell, "sparsity"), lab.plot(cell)
+    lab.press(slider, "Home", "ArrowRight", "ArrowRight", "ArrowRight")
+    assert lab.wait_for_data(plot, shown(3)) < 1
+    lab.press(slider, "End")
+    lab.wait_for_data(plot, shown(lab.evaluate("len(SPARSITIES) - 1")))
+    baked = lab.plot(lab.cell("figures.frames("))
+    for fraction, stop in ((0.0, 0), (1.0, 19)):
+        lab.scrub(baked, fraction)
+        lab.wait_for_data(baked, shown(stop))
+
+
+def check_story(lab: Lab) -> None:
+    """Notebook 2: polyhedron, Gram matrix and losses are those of the run that the sliders name."""
+    corners, gram, losses = 3, 7, 8  # traces: vertices of set 1, heat map, loss of the model
+
+    def shown(weights: str, of: str = "run") -> dict:
+        W = np.array(lab.evaluate(weights))
+        turned = np.array(lab.evaluate(f"trajectory.upright({of}.weights[..., -1, :, :], features.sets)")) @ W
+        return {(gram, "z"): W.T @ W, **{(corners, axis): turned[i, :3] for i, axis in enumerate("xyz")}}
+
+    cell = lab.cell("explorer = explorers.geometry")
+    plot = lab.plot(cell)
+    lab.press(lab.slider(cell, "sparsity"), "End")
+    lab.press(lab.slider(cell, "seed"), "Home", "ArrowRight")
+    lab.press(lab.slider(cell, "step"), "Home", "ArrowRight", "ArrowRight")
+    expected = shown("explored.weights[5, 1, 2]", of="explored.member(5, 1)")
+    lab.wait_for_data(plot, {**expected, (losses, "y"): lab.evaluate("explored.losses[5, 1]")})
+    lab.drag(lab.slider(cell, "step"), 1000)
+    lab.wait_for_data(plot, shown("explored.weights[5, 1, -1]", of="explored.member(5, 1)"))
+    lab.screenshot("geometry-explorer", plot)
+    baked = lab.plot(lab.cell("figures.frames("))
+    for fraction, stop in ((0.0, 0), (1.0, -1)):
+        lab.scrub(baked, fraction)
+        lab.wait_for_data(baked, shown(f"run.weights[stops[{stop}]]"))
+    lab.screenshot("story", baked)
+
+
+CHECKS = {"1_data_generation.ipynb": check_samples, "2_training_dynamics.ipynb": check_story}
+
+
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_a_notebook_runs_in_jupyterlab(context, address, name):
     with opened(context, address, name) as lab:
@@ -202,5 +252,6 @@ def test_a_notebook_runs_in_jupyterlab(context, address, name):
                 values.add(handle.get_attribute("aria-valuetext"))
             assert len(values) > 1
         lab.evaluate("None")  # the kernel has seen it all
+        CHECKS[name](lab)
         lab.screenshot(Path(name).stem)
         assert lab.problems == []

@@ -23,8 +23,8 @@ class Trajectory(NamedTuple):
         overlap: (T,), `pca_overlap` with the space of the set means.
         within_energy: (T,).
         mean_cosine: (T,), of the angle between the two set means.
-        flatness: (T, n_sets).
-        twist: (T,), degrees; NaN while a set is a line.
+        flatness: (T, n_sets); NaN in phases A and B, where a set is a point and its shape is what rounding left.
+        twist: (T,), degrees; NaN there too, and while a set is a line.
         phases: of the run.
     """
 
@@ -43,8 +43,12 @@ class Trajectory(NamedTuple):
 def follow(run: Run, features: Features, S: float) -> Trajectory:
     """Measure one run of `Correlated(2, 3)`, m = 3, trained at sparsity S, at every snapshot."""
     measured = _measure(run.weights, features.sets, features.covariance(S))
+    spectrum, overlap, energy, cosine, flat, turned = map(np.array, measured)
+    found = phases(run, features.sets)
+    closed = run.steps <= max((phase.last for phase in found if phase.name[0] in "AB"), default=-1)
+    flat[closed] = turned[closed] = np.nan
     weights = upright(run.weights[-1], features.sets) @ run.weights
-    return Trajectory(run.steps, run.losses, weights, *map(np.asarray, measured), phases(run, features.sets))
+    return Trajectory(run.steps, run.losses, weights, spectrum, overlap, energy, cosine, flat, turned, found)
 
 
 def upright(W: np.ndarray, sets: tuple[tuple[int, ...], ...]) -> np.ndarray:
