@@ -164,7 +164,15 @@ def _layout(
     }
     shapes = [{**dashed, "y0": level, "y1": level} for level in levels.values()]
     annotations = [
-        {**text, "x": 1.01, "xanchor": "left", "y": np.log10(level), "text": name, "font": {"color": MUTED, "size": 11}}
+        {
+            **text,
+            "text": name,
+            "x": 1.01,
+            "xanchor": "left",
+            "y": np.log10(level),
+            "yanchor": "top" if level == min(levels.values()) else "bottom",  # so that two close ones stay apart
+            "font": {"color": MUTED, "size": 11},
+        }
         for name, level in levels.items()
     ]
     band = {
@@ -287,6 +295,6 @@ def _scene(*, ticks: bool = True) -> dict:
     return {
         **{f"{name}axis": {**axis, "title": {"text": title}} for name, title in zip("xyz", titles, strict=True)},
         "aspectmode": "cube",
-        "camera": {"eye": {"x": 1.45, "y": 1.2, "z": 0.75}},
+        "camera": {"eye": {"x": 1.55, "y": 1.3, "z": 0.8}},
         "uirevision": "camera",
     }
