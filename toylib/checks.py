@@ -42,9 +42,11 @@ def check_real(name: str, value: Any, *, minimum: float = -np.inf, below: float 
 
 
 def check_sparsity(S: Any, *, ndim: int = 0) -> None:
-    """Check that S is a probability in [0, 1)."""
-    if not is_traced(S) and np.ndim(S) == ndim and np.any(np.asarray(S) == 1):
-        raise ValueError("S must lie in [0, 1), got 1: every input would be zero; pass a smaller S, such as 0.999")
+    """Check that S is a probability in [0, 1), in single precision too."""
+    if not is_traced(S) and np.ndim(S) == ndim and np.asarray(S).dtype.kind in "fi":
+        one = np.asarray(S)[np.asarray(S, np.float32) == 1]
+        if one.size:
+            raise ValueError(f"S must lie in [0, 1), got {one[0]:.12g}: every input would be zero; pass a smaller S")
     check_real("S", S, minimum=0.0, below=1.0, ndim=ndim)
 
 

@@ -174,7 +174,8 @@ def train_ensemble(
     check_key("keys", keys, ndim=1)
     check_sparsity(Ss, ndim=1)
     check_real("radius", radius, minimum=0.0, ndim=np.ndim(radius) and 1)
-    check_size("the number of members", np.size(Ss) * len(keys) * np.size(radius))
+    for name, axis in (("Ss", Ss), ("keys", keys), ("radius", np.atleast_1d(radius))):
+        check_size(f"the length of {name}", len(axis))
     if not population and data_key is None:
         raise ValueError("data_key must be given unless population=True, got None; pass jax.random.key(...)")
     if data_key is not None:
@@ -272,12 +273,8 @@ def _loop(setting, inputs, params, n_steps, snapshots, progress, *, single: bool
     stops = np.union1d(wanted, n_steps)
     # The step, the state and what is known of it, assigned as one, so that an interruption finds them in agreement.
     unknown = np.full(params.W.shape[:3], np.nan, np.float32), np.ones(params.W.shape[:3], bool)
-    now, stop, piece, kept = (
-        (0, (params, jax.vmap(_members(setting.optimizer.build(setting.optimizer.rates).init))(params)), *unknown),
-        0,
-        1,
-        [],
-    )
+    opt_state = jax.vmap(_members(setting.optimizer.build(setting.optimizer.rates).init))(params)
+    now, stop, piece, kept = (0, (params, opt_state), *unknown), 0, 1, []
 
     def keep() -> None:
         step, ((W, b), _), losses, finite = now
@@ -287,7 +284,7 @@ def _loop(setting, inputs, params, n_steps, snapshots, progress, *, single: bool
         steps, losses, W, b, finite = (np.asarray(column) for column in zip(*kept, strict=True))
         alive = np.logical_and.accumulate(finite, axis=0)
         series = [np.moveaxis(a, 0, 3) for a in (np.where(alive, losses, np.nan), W, b)]
-        run = Run(now[1][0], steps, *series, ~alive[-1])
+        run = Run(now[1][0], steps, *series, ~(alive[-1] & np.asarray(now[3])))
         return run.member(0, 0, 0) if single else run
 
     # tqdm's notebook bar does not heed TQDM_DISABLE, its variable for hiding the bars of a whole session; we do.
