@@ -199,6 +199,41 @@ def test_twist_is_nan_where_it_means_nothing():
     assert float(twist(f32(prism(1, 0.5, 0, squash=0.31)))) == pytest.approx(0, abs=0.05)
 
 
+mode_strengths = jax.jit(partial(geometry.mode_strengths, sets=SETS))
+
+
+@pytest.mark.parametrize(
+    ("W", "set_modes", "differences"),
+    [
+        (EXACT["pca"], [1, 1], [0, 0, 0]),
+        (EXACT["collinear"], [2, 0], [0, 0, 0]),
+        (EXACT["lines"], [1, 1], [4 * 0.16, 0, 0]),
+        (EXACT["octahedron"], [2, 0], [2, 2, 0]),
+        (EXACT["prism"], [2, 0], [2, 2, 0]),
+        (EXACT["origin"], [0, 0], [0, 0, 0]),
+        (np.eye(6), [1, 1], [1, 1, 1, 1, 0, 0]),
+        (np.ones((1, 6)), [6], [0]),
+    ],
+)
+def test_mode_strengths_of_known_models(W, set_modes, differences):
+    turned = orthogonal(7, len(W)) @ W
+    for found, expected in zip(mode_strengths(f32(turned)), (set_modes, differences), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("sets", [SETS, ((4, 0), (1, 5), (2, 3)), ((2, 0, 5, 3), (1,), (4,))])
+def test_mode_strengths_against_projectors(sets):
+    W = np.random.default_rng(0).normal(size=(4, 6))
+    belongs = np.array([[j in s for j in range(6)] for s in sets], float)
+    means = belongs.T @ np.diag(1 / belongs.sum(1)) @ belongs  # replaces each value by the mean of its set
+    spectra = [np.linalg.eigvalsh(P @ W.T @ W @ P)[::-1] for P in (means, np.eye(6) - means)]
+    set_modes, differences = geometry.mode_strengths(f32(W), sets)
+    assert (len(set_modes), len(differences)) == (len(sets), 4)
+    np.testing.assert_allclose(set_modes, spectra[0][: len(sets)], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(differences, spectra[1][:4], rtol=1e-4, atol=1e-5)
+    assert float(set_modes.sum() + differences.sum()) == pytest.approx(np.square(W).sum(), rel=1e-5)
+
+
 def test_mean_cosine():
     for W, expected in (
         (EXACT["pca"], 0),
@@ -396,6 +431,7 @@ W36 = jnp.zeros((3, 6))
         (lambda: geometry.within_energy(W36, ((0, 1), (1, 2))), ValueError, "sets must hold distinct features"),
         (lambda: geometry.within_energy(W36, ((0, 6),)), ValueError, r"distinct features in \[0, 6\), got \(\(0, 6\)"),
         (lambda: geometry.within_energy(W36, ()), ValueError, r"got \(\); take them from features.sets"),
+        (lambda: geometry.mode_strengths(W36, ((0, 1), (1, 2))), ValueError, "sets must hold distinct features"),
         (lambda: geometry.flatness(W36, ((0,), (1, 2))), ValueError, "need at least 2 features and dimensions, got"),
         (lambda: geometry.flatness(jnp.zeros((1, 6)), SETS), ValueError, "need at least 2 features and dimensions"),
         (lambda: geometry.mean_cosine(W36, ((0, 1, 2),)), ValueError, "sets must be two, got 1; pass the pair"),

@@ -1,6 +1,5 @@
 """Measures along a run against geometry, one snapshot and one function at a time; the rotation that sets it upright."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -20,6 +19,9 @@ def orthogonal(seed):
     return np.linalg.qr(np.random.default_rng(seed).normal(size=(3, 3)))[0]
 
 
+LINES = np.array([[0] * 6, [0] * 6, [-0.4, 0, 0.4, -0.4, 0, 0.4]])
+
+
 def noisy(W, seed, size=0.05):
     return W + size * np.random.default_rng(seed).normal(size=(3, 6))
 
@@ -27,13 +29,16 @@ def noisy(W, seed, size=0.05):
 WEIGHTS = np.float32(
     [
         noisy(np.zeros((3, 6)), 0, 0.01),
-        noisy(0.4 * template("pca"), 1),
-        noisy(template("pca"), 2),
-        noisy(template("collinear"), 3),
-        noisy(prism(1.1, 0.5, 20), 4),
-        noisy(orthogonal(0) @ template("octahedron"), 5),
+        noisy(0.4 * template("pca"), 1, 0.01),
+        noisy(template("pca"), 2, 0.01),
+        noisy(template("pca"), 3, 0.01),
+        noisy(template("pca") + LINES, 4),
+        noisy(prism(1.1, 0.5, 20), 5),
+        noisy(orthogonal(0) @ template("octahedron"), 6),
     ]
 )
+PHASES = [("A", 0, 40), ("B", 40, 60), ("C", 60, 80), ("D", 80, 120)]
+COLLAPSED = 4  # snapshots until the end of B
 
 
 def run_of(weights):
@@ -51,6 +56,7 @@ def test_follow_equals_geometry_snapshot_by_snapshot():
     assert np.array_equal(found.steps, run.steps)
     assert np.array_equal(found.losses, run.losses)
     assert found.phases == geometry.phases(run, F.sets)
+    assert [tuple(phase) for phase in found.phases] == PHASES
     shapes = [np.shape(value)[1:] for value in found[2:-1]]
     assert shapes == [(3, 6), (3,), (), (), (), (2,), ()]
     for t, W in enumerate(map(jnp.asarray, WEIGHTS)):
@@ -62,9 +68,11 @@ def test_follow_equals_geometry_snapshot_by_snapshot():
             "twist": geometry.twist(W, F.sets),
             "singular_values": np.sqrt(np.linalg.eigvalsh(np.float64(W @ W.T))[::-1]),
         }
+        if t < COLLAPSED:
+            expected |= {"flatness": [np.nan] * 2, "twist": np.nan}
         for name, value in expected.items():
             np.testing.assert_allclose(getattr(found, name)[t], value, rtol=1e-3, atol=1e-5, err_msg=name)
-    assert np.isfinite(found.twist[4:]).all()
+    assert np.isnan(found.twist).tolist() == [True] * 5 + [False] * 2
     assert all(isinstance(value, np.ndarray) for value in found[:-1])
 
 
@@ -85,7 +93,8 @@ def test_follow_a_trajectory_that_ends_at_zero():
     found = follow(run_of(np.zeros((3, 3, 6))), F, S)
     assert np.array_equal(found.weights, np.zeros((3, 3, 6)))
     assert np.isnan(found.twist).all()
-    for name in ("singular_values", "overlap", "within_energy", "mean_cosine", "flatness"):
+    assert np.isnan(found.flatness).all()
+    for name in ("singular_values", "overlap", "within_energy", "mean_cosine"):
         assert np.isfinite(getattr(found, name)).all(), name
 
 
@@ -134,10 +143,9 @@ def test_upright_leaves_the_array_alone():
     assert np.array_equal(W, WEIGHTS[-1])
 
 
-def test_follow_compiles_once_for_runs_of_one_length(compiled):
-    follow(run_of(WEIGHTS), F, S)
-    run, covariance = run_of(WEIGHTS[::-1]), F.covariance(0.7)
-    jax.block_until_ready(covariance)
-    compiled.clear()
-    follow(run, F, 0.7)
-    assert compiled == []
+def test_without_phases_a_and_b_shapes_are_measured_everywhere():
+    """A model that starts as an octahedron has phase E alone."""
+    found = follow(run_of([template("octahedron")] * 3), F, S)
+    assert [phase.name for phase in found.phases] == ["E"]
+    np.testing.assert_allclose(found.flatness, 1, atol=1e-3)
+    np.testing.assert_allclose(found.twist, 60, atol=0.05)

@@ -44,8 +44,8 @@ class Census(NamedTuple):
         phases: letters of the phases found, such as "ABCDE"; "b" stands for a collinear B.
         octahedron_step: first step of the final stay at the octahedron; NaN if there is none.
         opening_twist: degrees, at the first snapshot of phase D, when both sets have become triangles; NaN without one.
-        plateau: "pca" if the overlap with the two set directions exceeds 0.99 at the middle of phase B, "collinear" if
-            `classify` says so there, "other" if neither, "none" without a phase B.
+        plateau: at the middle of phase B "collinear" if `classify` says so, else "pca" if the overlap with the two set
+            directions exceeds 0.99, else "other"; "none" without a phase B.
         plateau_loss: population loss at the middle of phase B; NaN without one.
     """
 
@@ -139,7 +139,7 @@ def _twin_row(run: Run, twin: Run, features: Features, S: float) -> tuple:
     functions = twin_gap(run, twin, features, S)
     early = int(np.argmax(run.losses <= 0.9 * run.losses[0]))
     plateau = next((middle(phase, run) for phase in phases(run, features.sets) if phase.name.startswith("B")), None)
-    between = slice(early, None if plateau is None else plateau + 1)
+    between = slice(early, None if plateau is None else max(plateau, early) + 1)
     set_modes, differences = (np.asarray(strength) for strength in _modes(twin.weights, features.sets))
     sets_learned, difference_learned = set_modes.min(1) >= 0.5, differences.max(1) >= 0.5
     sets_first = sets_learned.any() and np.argmax(sets_learned) < np.argmax(np.append(difference_learned, True))
@@ -159,16 +159,17 @@ def _row(run: Run, sets, overlap) -> tuple:
     found = phases(run, sets)
     letters = "".join("b" if "collinear" in phase.name else phase.name for phase in found)
     final = classify(run.weights[-1], sets)
+    if run.diverged:
+        return final, run.losses[-1], letters, np.nan, np.nan, "none", np.nan
     plateau, plateau_loss = "none", np.nan
     for phase in found:
         if phase.name.startswith("B"):
             at = middle(phase, run)
-            state = classify(run.weights[at], sets)
-            plateau = (
-                "pca" if overlap(run.weights[at]) > PCA_OVERLAP else "collinear" if state == "collinear" else "other"
-            )
+            collinear = classify(run.weights[at], sets) == "collinear"
+            plateau = "collinear" if collinear else "pca" if overlap(run.weights[at]) > PCA_OVERLAP else "other"
             plateau_loss = run.losses[at]
-    step = found[-1].first if final == "octahedron" and letters.endswith("E") else np.nan
+    last = found[-1] if found else None
+    step = np.nan if final != "octahedron" or last is None else last.first if last.name == "E" else last.last
     opening_twist = np.nan
     if "D" in letters:
         opening = found[letters.index("D")].first

@@ -36,7 +36,7 @@ class Explorer:
         figure: what is shown.
 
     Raises:
-        ValueError: no controls or no stops; `play` or `start` names something else.
+        ValueError: no controls or no stops; `play` or `start` names something else or no position.
     """
 
     def __init__(
@@ -54,6 +54,8 @@ class Explorer:
             raise ValueError(f"an explorer needs controls with at least one stop each, got {dict(controls)!r}")
         if unknown := ({*start} | ({play} if play else set())) - set(controls):
             raise ValueError(f"play and start must name controls, got {sorted(unknown)}; there are {sorted(controls)}")
+        if outside := {c: i for c, i in start.items() if not 0 <= i < len(controls[c])}:
+            raise ValueError(f"start must be positions among the stops, got {outside!r}")
         self.name, self._draw = name, draw
         self._start = {control: start.get(control, 0) for control in controls}
         self.sliders = {
@@ -67,7 +69,8 @@ class Explorer:
             )
             for control, stops in controls.items()
         }
-        self.figure = go.FigureWidget(self.drawing())
+        self._shown = self.drawing()
+        self.figure = go.FigureWidget(self._shown)
         self._error = widgets.HTML()
         buttons = [
             *self._play(play),
@@ -97,18 +100,19 @@ class Explorer:
 
     def _moved(self, _: Any) -> None:
         try:
-            move(self.figure, self.drawing())
+            drawing = self.drawing()
+            move(self.figure, drawing)
         except Exception:
             self._error.value = f"<pre style='color: #B00020'>{escape(traceback.format_exc(limit=-3))}</pre>"
         else:
-            self._error.value = ""
+            self._shown, self._error.value = drawing, ""
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         """The live widget; for a page without a kernel the figure; fixed text, so that stored outputs compare."""
         return {
             **self._view._repr_mimebundle_(**kwargs),
             "text/plain": f"<explorer: {self.name}>",
-            "application/vnd.plotly.v1+json": self.drawing().to_dict(),
+            "application/vnd.plotly.v1+json": self._shown.to_dict(),
         }
 
 

@@ -20,6 +20,8 @@ def gallery(samples: Mapping[str, tuple[np.ndarray, Sequence[Sequence[int]]]], *
         samples: name -> (x (batch, n) in [0, 1], sets); a set has one colour.
         title: of the figure.
     """
+    if not 1 <= len(samples) <= 4:
+        raise ValueError(f"a gallery shows one to four distributions, got {len(samples)}; split it in two")
     figure = make_subplots(2, 2, subplot_titles=list(samples), horizontal_spacing=0.1, vertical_spacing=0.17)
     for panel, (x, sets) in enumerate(samples.values()):
         row, column = panel // 2 + 1, panel % 2 + 1
@@ -73,6 +75,10 @@ def lines(
         mode = "lines+markers" if markers else "lines"
         figure.add_scatter(x=f4(x), y=f4(y), name=name, mode=mode, line={"color": color, "width": 2})
     for name, y in (dashed or {}).items():
+        if "y" in log and np.min(y) <= 0:
+            raise ValueError(
+                f"on a logarithmic axis a level must be positive, got {np.min(y)} for {name}; leave it out"
+            )
         y = f4(np.broadcast_to(y, x.shape))
         figure.add_scatter(
             x=f4(x), y=y, name=name, mode="lines", line={"color": MUTED, "dash": "dash", "width": 1}, showlegend=False
@@ -131,9 +137,9 @@ def matrices(
 def shares(
     x: Sequence[float], series: Mapping[str, Sequence[Share]], *, title: str, x_title: str, y_title: str
 ) -> go.Figure:
-    """Shares with their 95 % Wilson intervals over a positive setting, on a logarithmic axis; at most four series."""
+    """Shares with their 95 % Wilson intervals over a positive setting, on a logarithmic axis; at most five series."""
     figure = go.Figure()
-    for i, (name, values) in enumerate(series.items()):
+    for i, (color, (name, values)) in enumerate(zip(_colors(series), series.items(), strict=True)):
         y = np.array([v.share for v in values])
         aside = 1.04 ** (i - (len(series) - 1) / 2)  # so that intervals at one setting stand beside each other
         figure.add_scatter(
@@ -141,8 +147,8 @@ def shares(
             y=f4(y),
             name=name,
             mode="lines+markers",
-            marker={"color": SET_COLORS[i], "size": 8, "symbol": ("circle", "square", "diamond", "x")[i]},
-            line={"color": SET_COLORS[i], "width": 1.5},
+            marker={"color": color, "size": 8, "symbol": ("circle", "square", "diamond", "x", "cross")[i]},
+            line={"color": color, "width": 1.5},
             error_y={
                 "array": f4(np.array([v.high for v in values]) - y),
                 "arrayminus": f4(y - np.array([v.low for v in values])),
@@ -151,11 +157,8 @@ def shares(
             customdata=[str(v) for v in values],
             hovertemplate="%{customdata}",
         )
-    figure.update_layout(template=TEMPLATE, title_text=title, height=400, margin={"t": 90}, scattermode="group")
-    named = isinstance(x[0], str)
-    figure.update_xaxes(
-        title_text=x_title, **({} if named else {"type": "log", "tickvals": list(x), "tickformat": "~g"})
-    )
+    figure.update_layout(template=TEMPLATE, title_text=title, height=400, margin={"t": 90})
+    figure.update_xaxes(title_text=x_title, type="log", tickvals=list(x), tickformat="~g")
     return figure.update_yaxes(title_text=y_title, range=[-0.03, 1.03], tickformat=".0%")
 
 

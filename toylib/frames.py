@@ -27,12 +27,17 @@ def frames(
         The drawing of the start, with a frame for each value, a slider and Play and Pause buttons.
 
     Raises:
-        ValueError: no values, or drawings with different traces.
+        ValueError: no values, labels that are not different, a start out of range, or drawings with other traces or
+            properties than the first (a frame cannot take a property away again).
     """
     if not len(values):
         raise ValueError("frames needs at least one value, got none; pass the stops of the slider")
-    drawings = [draw(value) for value in values]
     labels = [str(value) for value in values] if labels is None else list(labels)
+    if len(set(labels)) != len(values) or len(labels) != len(values):
+        raise ValueError(f"labels must be different, one a value, got {labels!r}; round the values less")
+    if not 0 <= start < len(values):
+        raise ValueError(f"start must be a position in [0, {len(values)}), got {start}")
+    drawings = [draw(value) for value in values]
     first = drawings[start]
     moving: dict[int, set[str]] = {}
     layout: set[str] = set()
@@ -40,6 +45,10 @@ def frames(
         for trace, changed in changes(first, other):
             moving.setdefault(trace, set()).update(changed)
         layout |= set(_different(first.layout, other.layout))
+        if odd := _names(first.to_plotly_json()) ^ _names(other.to_plotly_json()):
+            raise ValueError(
+                f"drawings must set the same properties, got some without {min(odd)}; set it in each of them"
+            )
     figure = go.Figure(first)
     figure.frames = [
         go.Frame(
@@ -113,6 +122,15 @@ def _different(a: Any, b: Any) -> list[str]:
     """Names of the properties in which two traces or layouts differ; plotly numbers live traces, which says nothing."""
     a, b = a.to_plotly_json(), b.to_plotly_json()
     return sorted(name for name in {*a, *b} - {"uid"} if not _same(a.get(name), b.get(name)))
+
+
+def _names(value: Any, path: str = "") -> set[str]:
+    """The paths of all properties that are set; the parts of a list, such as shapes, share theirs."""
+    if isinstance(value, dict):
+        return set().union({path}, *(_names(part, f"{path}.{name}") for name, part in value.items()))
+    if isinstance(value, list | tuple):
+        return set().union({path}, *(_names(part, path) for part in value))
+    return {path}
 
 
 def _same(a: Any, b: Any) -> bool:

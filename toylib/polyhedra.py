@@ -226,7 +226,7 @@ def _polyhedron(W: np.ndarray, sets: Sequence[Sequence[int]]) -> list[go.Scatter
     ]
     for i, members in enumerate(sets):
         triangle = _segments(W, [(pair, True) for pair in combinations(members, 2)])
-        traces.append(_line(triangle, f"edge of set {i + 1}", SET_COLORS[i], width=6))
+        traces.append(_line(triangle, f"edge of set {i + 1}", SET_COLORS[i % len(SET_COLORS)], width=6))
         columns = f4(W[:, list(members)])
         traces.append(
             go.Scatter3d(
@@ -234,10 +234,10 @@ def _polyhedron(W: np.ndarray, sets: Sequence[Sequence[int]]) -> list[go.Scatter
                 y=columns[1],
                 z=columns[2],
                 mode="markers+text",
-                marker={"size": 6, "color": SET_COLORS[i]},
+                marker={"size": 6, "color": SET_COLORS[i % len(SET_COLORS)]},
                 text=[str(j + 1) for j in members],
                 textposition="top center",
-                textfont={"size": 14, "color": SET_COLORS[i]},
+                textfont={"size": 14, "color": SET_COLORS[i % len(SET_COLORS)]},
                 name=f"set {i + 1}",
                 showlegend=False,
                 hovertemplate="feature %{text}: (%{x:.2f}, %{y:.2f}, %{z:.2f})<extra></extra>",

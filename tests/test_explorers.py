@@ -1,0 +1,292 @@
+"""Explorers moved through every stop against their drawings; errors, reset, Play, stored forms, no compilation."""
+
+import json
+from itertools import pairwise, product
+
+import ipywidgets as widgets
+import jax
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+
+from toylib import explorers
+from toylib.explorers import Explorer
+from toylib.features import Anticorrelated, Correlated
+from toylib.training import train_ensemble
+
+GRID = np.arange(24.0).reshape(2, 3, 4)
+AMOUNT, STEP = ["A = 0.1", "A = 0.2"], ["0", "10", "20"]
+
+
+def plain(figure):
+    """Return a figure as the JSON that a browser gets, less empty parts and plotly's numbers of live traces."""
+    document = json.loads(figure.to_json(), object_hook=without_empty_parts)
+    for trace in document["data"]:
+        trace.pop("uid", None)
+    return document
+
+
+def without_empty_parts(part):
+    return {key: value for key, value in part.items() if value not in ({}, []) or key == "data"}
+
+
+def draw(amount, step):
+    figure = go.Figure([{"type": "scatter", "y": GRID[amount, step]}, {"type": "bar", "y": np.zeros(2)}])
+    return figure.update_layout(title_text=f"{amount} {step}", yaxis_range=[0, 24])
+
+
+def explorer(**options):
+    return Explorer("test", draw, {"amount": AMOUNT, "step": STEP}, **options)
+
+
+def listen(widget):
+    """Return a list that grows with each message from a live figure to the browser."""
+    messages = []
+    names = [name for name in widget.keys if name.startswith("_py2js_")]
+    widget.observe(lambda change: messages.append(change.new) if change.new is not None else None, names)
+    return messages
+
+
+def parts(shown):
+    """Return all widgets that an explorer shows, by their class."""
+    found, queue = {}, [shown._view]
+    while queue:
+        widget = queue.pop(0)
+        found.setdefault(type(widget).__name__, []).append(widget)
+        queue += getattr(widget, "children", ())
+    return found
+
+
+def error(shown):
+    (html,) = parts(shown)["HTML"]
+    return html.value
+
+
+# Moving
+
+
+def test_every_stop_shows_its_drawing():
+    shown = explorer()
+    messages = listen(shown.figure)
+    stops = [*product(range(2), range(3)), (0, 0)]
+    for amount, step in stops:
+        shown.sliders["amount"].index = amount
+        shown.sliders["step"].index = step
+        assert plain(shown.figure) == plain(draw(amount, step)) == plain(shown.drawing())
+        np.testing.assert_array_equal(shown.figure.data[0].y, GRID[amount, step])
+        assert shown.figure.layout.title.text == f"{amount} {step}"
+    moved = sum(a != b for before, after in pairwise(stops) for a, b in zip(before, after, strict=True))
+    assert len(messages) == moved
+    assert all(message["style_traces"] == [0] for message in messages)
+    assert error(shown) == ""
+
+
+def test_sliders_have_names_and_units():
+    shown = explorer(start={"step": 2})
+    assert list(shown.sliders) == ["amount", "step"]
+    assert [slider.description for slider in shown.sliders.values()] == ["amount", "step"]
+    assert [label for label, _ in shown.sliders["amount"].options] == AMOUNT
+    assert [label for label, _ in shown.sliders["step"].options] == STEP
+    assert shown.sliders["step"].label == "20"
+    assert all(slider.continuous_update for slider in shown.sliders.values())
+    assert parts(shown)["SelectionSlider"] == list(shown.sliders.values())
+    assert parts(shown)[type(shown.figure).__name__] == [shown.figure]
+
+
+def test_start_and_reset():
+    shown = explorer(start={"step": 1})
+    assert [slider.index for slider in shown.sliders.values()] == [0, 1]
+    assert plain(shown.figure) == plain(draw(0, 1))
+    shown.sliders["amount"].index, shown.sliders["step"].index = 1, 2
+    assert plain(shown.figure) == plain(draw(1, 2))
+    shown.reset()
+    assert [slider.index for slider in shown.sliders.values()] == [0, 1]
+    assert plain(shown.figure) == plain(draw(0, 1))
+    shown.sliders["step"].index = 0
+    (button,) = (button for button in parts(shown)["Button"] if button.description == "Reset")
+    button.click()
+    assert shown.sliders["step"].index == 1
+    assert plain(shown.figure) == plain(draw(0, 1))
+
+
+def test_play_runs_through_the_stops_in_the_browser(monkeypatch):
+    links = []
+    monkeypatch.setattr(widgets, "jslink", lambda source, target: links.append((source, target)))
+    shown = explorer(play="step", start={"step": 1})
+    (play,) = parts(shown)["Play"]
+    assert (play.min, play.max, play.value, play.step) == (0, 2, 1, 1)
+    assert play.interval > 0
+    assert links == [((play, "value"), (shown.sliders["step"], "index"))]
+    assert "Play" not in parts(explorer())
+    assert len(links) == 1
+
+
+def test_play_is_linked_without_python(monkeypatch):
+    """The real jslink is a widget that holds both ends."""
+    made = []
+    jslink = widgets.jslink
+    monkeypatch.setattr(widgets, "jslink", lambda *ends: made.append(jslink(*ends)) or made[-1])
+    shown = explorer(play="amount")
+    (link,) = made
+    assert link.source == (parts(shown)["Play"][0], "value")
+    assert link.target == (shown.sliders["amount"], "index")
+
+
+# Errors
+
+
+def test_an_error_is_shown_and_the_figure_stays():
+    def fragile(step):
+        if step == 1:
+            raise RuntimeError("no <b>such</b> step")
+        if step == 2:
+            return go.Figure()
+        return draw(0, 0)
+
+    shown = Explorer("test", fragile, {"step": ["0", "10", "20", "30"]})
+    messages = listen(shown.figure)
+    before = plain(shown.figure)
+    for step, text in ((1, "RuntimeError: no &lt;b&gt;such&lt;/b&gt; step"), (2, "drawings must have the same traces")):
+        shown.sliders["step"].index = step
+        assert text in error(shown)
+        assert "<b>" not in error(shown)
+        assert plain(shown.figure) == before
+        assert messages == []
+    shown.sliders["step"].index = 3
+    assert error(shown) == ""
+    assert plain(shown.figure) == before
+    shown.sliders["step"].index = 1
+    assert "RuntimeError" in error(shown)
+    shown.reset()
+    assert error(shown) == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"controls": {}}, r"an explorer needs controls with at least one stop each, got \{\}"),
+        ({"controls": {"amount": AMOUNT, "step": []}}, "an explorer needs controls with at least one stop each, got"),
+        ({"play": "time"}, r"play and start must name controls, got \['time'\]; there are \['amount', 'step'\]"),
+        ({"start": {"time": 1}}, r"play and start must name controls, got \['time'\]; there are"),
+        ({"play": "step", "start": {"step": 1, "x": 0}}, r"play and start must name controls, got \['x'\]"),
+    ],
+)
+def test_arguments_are_checked(arguments, message):
+    arguments = {"name": "test", "draw": draw, "controls": {"amount": AMOUNT, "step": STEP}} | arguments
+    with pytest.raises(ValueError, match=message):
+        Explorer(**arguments)
+
+
+# Stored
+
+
+def test_stored_forms():
+    shown = explorer(play="step")
+    shown.sliders["step"].index = 2
+    bundle = shown._repr_mimebundle_()
+    assert set(bundle) >= {"text/plain", "application/vnd.plotly.v1+json", "application/vnd.jupyter.widget-view+json"}
+    assert bundle["text/plain"] == "<explorer: test>"
+    assert bundle["application/vnd.plotly.v1+json"] == draw(0, 2).to_dict()
+    json.dumps(bundle)
+    view = bundle["application/vnd.jupyter.widget-view+json"]
+    assert view["model_id"] == shown._view.model_id
+
+
+def test_stored_forms_of_two_sessions_compare_equal():
+    bundles = [explorer()._repr_mimebundle_() for _ in range(2)]
+    views = [bundle.pop("application/vnd.jupyter.widget-view+json") for bundle in bundles]
+    assert bundles[0] == bundles[1]
+    assert views[0] != views[1]
+
+
+# The explorers of the notebooks
+
+SPARSITIES = (0.5, 0.8, 0.9)
+
+
+def test_samples(compiled):
+    distributions = {"correlated": Correlated(2, 3), "one of three": Anticorrelated(2, 3)}
+    rng = np.random.default_rng(0)
+    u = {name: np.float32(rng.random((12, d.n_uniforms))) for name, d in distributions.items()}
+    shown = explorers.samples(distributions, SPARSITIES, u)
+    compiled.clear()
+    pictures = []
+    for stop in (1, 2, 0):
+        shown.sliders["sparsity"].index = stop
+        assert shown.sliders["sparsity"].label == f"S = {SPARSITIES[stop]:.2f}"
+        assert error(shown) == ""
+        pictures.append(plain(shown.figure))
+        assert pictures[-1] == plain(shown.drawing())
+        assert shown.figure.layout.title.text == f"Samples at S = {SPARSITIES[stop]:.2f}"
+    assert compiled == []
+    assert len({json.dumps(picture["data"]) for picture in pictures}) == 3
+    # Drawn are the samples, and with one stream of uniforms a feature that is on stays on as S falls.
+    for panel, (name, d) in enumerate(distributions.items()):
+        seen = np.concatenate([trace.z for trace in shown.figure.data[2 * panel : 2 * panel + 2]])
+        np.testing.assert_array_equal(seen, np.asarray(d.from_uniforms(0.5, u[name])).T)
+    shown.sliders["sparsity"].index = 1
+    sparser = np.concatenate([trace.z for trace in shown.figure.data[:2]])
+    first = np.asarray(distributions["correlated"].from_uniforms(0.5, u["correlated"])).T
+    assert 0 < np.count_nonzero(sparser) < np.count_nonzero(first)
+    assert ((sparser == first) | (sparser == 0)).all()
+
+
+@pytest.fixture(scope="module")
+def geometry():
+    """A tiny ensemble of two sparsities and two seeds with its twins: it has hardly left the origin."""
+    features, Ss = Correlated(2, 3), (0.8, 0.9)
+    keys = jax.random.split(jax.random.key(0), 2)
+    options = {"n_hidden": 3, "n_steps": 6, "population": True, "snapshots": (0, 2, 6), "scale": 0.3}
+    runs, twins = (train_ensemble(features, np.array(Ss), keys, linear=linear, **options) for linear in (False, True))
+    levels = {S: {"PCA": (1 - S) / 3} for S in Ss}
+    return runs, twins, explorers.geometry(runs, twins, features, Ss, levels.__getitem__)
+
+
+def curve(figure, name):
+    (trace,) = (trace for trace in figure.data if trace.name == name)
+    return trace
+
+
+def test_geometry_at_every_stop(geometry, compiled):
+    runs, twins, shown = geometry
+    assert {name: slider.index for name, slider in shown.sliders.items()} == {"sparsity": 1, "seed": 0, "step": 2}
+    assert [[label for label, _ in slider.options] for slider in shown.sliders.values()] == [
+        ["S = 0.80", "S = 0.90"],
+        ["0", "1"],
+        ["0", "2", "6"],
+    ]
+    ranges = set()
+    messages = listen(shown.figure)
+    for stops in product(range(2), range(2), range(3)):
+        for slider, stop in zip(shown.sliders.values(), stops, strict=True):
+            slider.index = stop
+        a, c, t = stops
+        assert error(shown) == ""
+        assert plain(shown.figure) == plain(shown.drawing())
+        np.testing.assert_array_equal(curve(shown.figure, "model").y, np.float32(runs.losses[a, c]))
+        np.testing.assert_array_equal(curve(shown.figure, "linear twin").y, np.float32(twins.losses[a, c]))
+        (gram,) = (trace.z for trace in shown.figure.data if trace.type == "heatmap")
+        W = runs.weights[a, c, t]
+        np.testing.assert_allclose(gram, W.T @ W, atol=1e-5)
+        title = shown.figure.layout.title.text
+        assert title == f"S = {(0.8, 0.9)[a]:.2f}, seed {c}: step {(0, 2, 6)[t]}"
+        layout = shown.figure.layout
+        ranges.add(tuple(layout[f"{axis}axis{k}"].range for axis in "xy" for k in range(2, 6)))
+        low, high = 10 ** np.array(layout.yaxis2.range)
+        assert low < min(runs.losses.min(), 0.1 / 3)
+        assert high > runs.losses.max()
+        level = next(shape for shape in layout.shapes if shape.type == "line")
+        assert level.y0 == pytest.approx((0.2, 0.1)[a] / 3)
+    assert len(ranges) == 1  # axes stay while scrubbing, from one sparsity to the other too
+    assert len(messages) > 11
+    assert compiled == []
+
+
+def test_geometry_plays_through_the_steps(geometry):
+    *_, shown = geometry
+    (play,) = parts(shown)["Play"]
+    assert play.max == 2
+    assert "step" in play.tooltip
+    bundle = shown._repr_mimebundle_()
+    assert bundle["text/plain"] == "<explorer: geometry>"
+    assert bundle["application/vnd.plotly.v1+json"] == shown.drawing().to_dict()

@@ -1,0 +1,269 @@
+"""Frames and live moves against drawing anew, as plotly's script in the browser and in Python would show them."""
+
+import json
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+
+from toylib import figures, frames
+from toylib.frames import changes, move
+from toylib.polyhedra import polyhedron
+from toylib.templates import prism
+
+NAN = np.nan
+
+
+def plain(figure):
+    """Return a figure as the JSON that a browser gets, less empty parts and plotly's numbers of live traces."""
+    document = json.loads(figure.to_json(), object_hook=without_empty_parts)
+    for trace in document["data"]:
+        trace.pop("uid", None)
+    return document
+
+
+def without_empty_parts(part):
+    return {key: value for key, value in part.items() if value not in ({}, []) or key in ("data", "traces")}
+
+
+def extended(old, new):
+    """Merge as plotly.js does with a frame: objects key by key, everything else is replaced."""
+    if isinstance(old, dict) and isinstance(new, dict) and "bdata" not in new:
+        return {**old, **{key: extended(old.get(key), value) for key, value in new.items()}}
+    return new
+
+
+def scrubbed(figure, labels):
+    """Return the figure after animating to the frames of these labels in turn, less the controls."""
+    document = plain(figure)
+    by_name = {frame["name"]: frame for frame in document.pop("frames")}
+    assert len(by_name) == len(figure.frames)
+    for label in labels:
+        frame = {"data": [], **by_name[label]}
+        for position, data in zip(frame["traces"], frame["data"], strict=True):
+            document["data"][position] = extended(document["data"][position], data)
+        document["layout"] = extended(document["layout"], frame.get("layout", {}))
+    return without_controls(document)
+
+
+def without_controls(document):
+    layout = {k: v for k, v in document["layout"].items() if k not in ("sliders", "updatemenus", "height", "margin")}
+    return document["data"], layout
+
+
+def turning(angle):
+    return polyhedron(prism(0.8, 0.6, angle), ((0, 1, 2), (3, 4, 5)), title=f"twist {angle}")
+
+
+def waving(k):
+    """A curve with gaps that move, another that never does, and a title and shapes that follow."""
+    y = np.sin(np.arange(5.0) * k)
+    y[k % 5] = NAN
+    moving = {"wave": y, "still": np.array([0, NAN, 2, 3, 4.0])}
+    figure = figures.lines(np.arange(5), moving, title=f"wave {k}", x_title="x", y_title="y", y_range=(-1, 4))
+    return figure.update_layout(
+        shapes=[{"type": "line", "x0": j, "x1": j, "y0": 0, "y1": 1} for j in range(1 + k % 3)],
+    )
+
+
+def pictured(k):
+    x = np.random.default_rng(k).random((4, 3))
+    return figures.gallery({"one": (x, ((0, 1), (2,))), "two": (x[::-1], ((0,), (1, 2)))}, title=f"picture {k}")
+
+
+DRAWINGS = [(turning, [0, 15, 30, 45, 60]), (waving, [3, 1, 4, 2]), (pictured, [0, 1, 2]), (waving, [2])]
+
+
+# Frames
+
+
+@pytest.mark.parametrize(("draw", "values"), DRAWINGS)
+def test_scrubbing_shows_exactly_the_drawing_of_each_value(draw, values):
+    start = len(values) // 2
+    figure = frames.frames(draw, values, name="value", start=start)
+    assert scrubbed(figure, []) == without_controls(plain(draw(values[start])))
+    visited = []
+    for value in [*values, *values[::-1]]:
+        visited.append(str(value))
+        expected = without_controls(plain(draw(value)))
+        assert scrubbed(figure, visited[-1:]) == expected
+        assert scrubbed(figure, visited) == expected
+
+
+def test_frames_hold_only_what_changes():
+    figure = frames.frames(waving, [1, 2, 3], name="k")
+    for frame in figure.frames:
+        assert frame.traces == (0,)
+        assert [set(trace.to_plotly_json()) for trace in frame.data] == [{"type", "y"}]
+        assert set(frame.layout.to_plotly_json()) == {"shapes", "title"}
+    still = frames.frames(lambda _: waving(1), [1, 2], name="k")
+    assert [frame.to_plotly_json() for frame in still.frames] == [
+        {"name": "1", "traces": []},
+        {"name": "2", "traces": []},
+    ]
+
+
+def test_the_polyhedron_moves_by_its_coordinates_alone():
+    figure = frames.frames(turning, [0, 30, 60], name="twist")
+    for frame in figure.frames:
+        for trace in frame.data:
+            assert {"type"} < set(trace.to_plotly_json()) <= {"type", "x", "y", "z"}
+        assert set(frame.layout.to_plotly_json()) == {"title"}
+
+
+def test_the_slider_has_a_labelled_stop_for_each_value():
+    labels = ["none", "some", "all"]
+    figure = frames.frames(waving, [1, 2, 3], name="amount", start=1, labels=labels)
+    (slider,) = figure.layout.sliders
+    assert [step.label for step in slider.steps] == labels
+    assert [frame.name for frame in figure.frames] == labels
+    assert all(step.method == "animate" for step in slider.steps)
+    assert [list(step.args[0]) for step in slider.steps] == [[label] for label in labels]
+    assert all(step.args[1]["mode"] == "immediate" for step in slider.steps)
+    assert slider.active == 1
+    assert slider.currentvalue.prefix == "amount "
+    assert figure.layout.title.text == "wave 2"
+    by_default = frames.frames(waving, [1, 2], name="amount")
+    assert [step.label for step in by_default.layout.sliders[0].steps] == ["1", "2"]
+    assert by_default.layout.sliders[0].active == 0
+
+
+def test_play_and_pause():
+    play, pause = frames.frames(waving, [1, 2], name="k").layout.updatemenus[0].buttons
+    assert play.method == pause.method == "animate"
+    assert play.args[0] is None
+    assert play.args[1]["fromcurrent"] is True
+    assert play.args[1]["frame"]["duration"] > 0
+    assert list(pause.args[0]) == [None]
+
+
+def test_room_for_the_slider_is_added_below():
+    for figure in (waving(1), go.Figure(waving(1)).update_layout(height=None)):
+        moving = frames.frames(lambda _, f=figure: f, [1, 2], name="k")
+        assert moving.layout.height == (figure.layout.height or 450) + 70
+        assert moving.layout.margin.b >= 100
+
+
+def test_each_value_is_drawn_once_and_drawings_are_left_alone():
+    drawn, values = [], [1, 2, 3]
+
+    def draw(k):
+        drawn.append((k, waving(k)))
+        return drawn[-1][1]
+
+    frames.frames(draw, values, name="k")
+    assert [k for k, _ in drawn] == values
+    assert all(plain(figure) == plain(waving(k)) for k, figure in drawn)
+
+
+def test_frames_need_values_and_equal_traces():
+    with pytest.raises(ValueError, match="frames needs at least one value, got none; pass the stops of the slider"):
+        frames.frames(waving, [], name="k")
+    with pytest.raises(ValueError, match=r"the same traces, got 1 and 2; hide with NaN instead"):
+        frames.frames(lambda k: go.Figure([{"type": "bar"}] * k), [1, 2], name="k")
+    with pytest.raises(ValueError, match="drawings must have the same traces"):
+        frames.frames(lambda k: go.Figure([{"type": k}]), ["bar", "scatter"], name="k")
+    with pytest.raises(ValueError, match=r"zip\(\)"):
+        frames.frames(waving, [1, 2], name="k", labels=["one"])
+
+
+# Live figures
+
+
+def listen(widget):
+    """Return a list that grows with each message from a live figure to the browser."""
+    messages = []
+    names = [name for name in widget.keys if name.startswith("_py2js_")]
+    assert "_py2js_update" in names
+    widget.observe(lambda change: messages.append(change.new) if change.new is not None else None, names)
+    return messages
+
+
+@pytest.mark.parametrize(("draw", "values"), DRAWINGS)
+def test_moving_a_live_figure_equals_drawing_in_one_message(draw, values):
+    shown = go.FigureWidget(draw(values[0]))
+    messages = listen(shown)
+    for value in [*values[1:], *values[::-1], values[0]]:
+        before = plain(shown)
+        messages.clear()
+        move(shown, draw(value))
+        assert plain(shown) == plain(draw(value))
+        assert len(messages) == (before != plain(shown))
+
+
+def test_a_message_holds_only_what_changed():
+    shown = go.FigureWidget(waving(1))
+    messages = listen(shown)
+    move(shown, waving(2))
+    (message,) = messages
+    assert message["style_traces"] == [0]
+    assert set(message["style_data"]) == {"y"}
+    np.testing.assert_array_equal(message["style_data"]["y"][0], waving(2).data[0].y)
+    assert set(message["layout_data"]) == {"shapes", "title"}
+
+
+def test_properties_that_come_and_go():
+    """The next drawing may have a legend, a nested property or a shape less."""
+    full = go.Figure([{"type": "scatter", "y": [1], "marker": {"size": 5, "line": {"width": 1}}, "text": ["a"]}])
+    full.update_layout(showlegend=True, annotations=[{"text": "a"}, {"text": "b"}], xaxis={"range": [0, 1]})
+    bare = go.Figure([{"type": "scatter", "y": [1], "marker": {"size": 5}}])
+    shown = go.FigureWidget(full)
+    messages = listen(shown)
+    for drawing in (bare, full, bare):
+        move(shown, drawing)
+        assert plain(shown) == plain(drawing)
+        move(shown, drawing)
+    assert len(messages) == 3
+
+
+def test_nothing_is_sent_when_nothing_changes():
+    shown = go.FigureWidget(waving(1))
+    messages = listen(shown)
+    move(shown, waving(1))
+    assert messages == []
+
+
+def test_the_camera_stays():
+    shown = go.FigureWidget(turning(0))
+    shown.layout.scene.camera.eye = {"x": 2, "y": 0, "z": 1}  # as after a reader's drag
+    messages = listen(shown)
+    assert {turning(angle).layout.scene.uirevision for angle in (0, 30, 60)} == {"camera"}
+    baked = frames.frames(turning, [0, 30, 60], name="twist")
+    assert baked.layout.scene.uirevision == "camera"
+    assert all("scene" not in frame.layout.to_plotly_json() for frame in baked.frames)
+    move(shown, turning(30))
+    assert len(messages) == 1
+    assert shown.layout.scene.uirevision == "camera"
+
+
+def test_a_live_figure_refuses_other_traces_and_stays():
+    shown = go.FigureWidget(waving(1))
+    messages = listen(shown)
+    with pytest.raises(ValueError, match="drawings must have the same traces, got 2 and 0"):
+        move(shown, go.Figure())
+    assert plain(shown) == plain(waving(1))
+    assert messages == []
+
+
+def scatter(y, **properties):
+    return go.Figure([{"type": "scatter", "y": y, **properties}])
+
+
+@pytest.mark.parametrize(
+    ("first", "other", "expected"),
+    [
+        (scatter(np.array([1, NAN])), scatter(np.array([1, NAN])), []),
+        (scatter(np.array([1, NAN])), scatter(np.array([1, 2])), ["y"]),
+        (scatter(np.array([1, NAN])), scatter(np.array([NAN, 1])), ["y"]),
+        (scatter(np.array([1, NAN], np.float32)), scatter(np.array([1, NAN])), []),
+        (scatter(np.array([1, 2])), scatter(np.array([1, 2, 3])), ["y"]),
+        (scatter([1, 2], text=["a", "b"]), scatter([1, 2], text=["a", "c"]), ["text"]),
+        (scatter([1], marker={"size": 5}), scatter([1], marker={"size": 6}, name="n"), ["marker", "name"]),
+        (scatter([1], marker={"size": 5, "color": "red"}), scatter([1], marker={"size": 5}), ["marker"]),
+        (scatter([1], text=np.array(["a"])), scatter([1], text=np.array(["b"])), ["text"]),
+        (scatter([1], uid="1"), scatter([1], uid="2"), []),
+    ],
+)
+def test_what_differs(first, other, expected):
+    assert list(changes(first, other)) == ([(0, expected)] if expected else [])
+    assert list(changes(other, first)) == ([(0, expected)] if expected else [])
