@@ -45,7 +45,7 @@ _COMPILED: list[str] = []
 
 
 def _listen(event: str, duration: float, **details) -> None:
-    if event == "/jax/core/compile/backend_compile_duration":
+    if event.endswith("backend_compile_duration"):
         _COMPILED.append(details.get("fun_name", event))
 
 

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import plotly.graph_objects as go
 import pytest
+from plots import plain
 
 from toylib import explorers
 from toylib.explorers import Explorer
@@ -16,18 +17,6 @@ from toylib.training import train_ensemble
 
 GRID = np.arange(24.0).reshape(2, 3, 4)
 AMOUNT, STEP = ["A = 0.1", "A = 0.2"], ["0", "10", "20"]
-
-
-def plain(figure):
-    """Return a figure as the JSON that a browser gets, less empty parts and plotly's numbers of live traces."""
-    document = json.loads(figure.to_json(), object_hook=without_empty_parts)
-    for trace in document["data"]:
-        trace.pop("uid", None)
-    return document
-
-
-def without_empty_parts(part):
-    return {key: value for key, value in part.items() if value not in ({}, []) or key == "data"}
 
 
 def draw(amount, step):

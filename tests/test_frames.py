@@ -1,10 +1,9 @@
 """Frames and live moves against drawing anew, as plotly's script in the browser and in Python would show them."""
 
-import json
-
 import numpy as np
 import plotly.graph_objects as go
 import pytest
+from plots import plain
 
 from toylib import figures, frames
 from toylib.frames import changes, move
@@ -12,18 +11,6 @@ from toylib.polyhedra import polyhedron
 from toylib.templates import prism
 
 NAN = np.nan
-
-
-def plain(figure):
-    """Return a figure as the JSON that a browser gets, less empty parts and plotly's numbers of live traces."""
-    document = json.loads(figure.to_json(), object_hook=without_empty_parts)
-    for trace in document["data"]:
-        trace.pop("uid", None)
-    return document
-
-
-def without_empty_parts(part):
-    return {key: value for key, value in part.items() if value not in ({}, []) or key in ("data", "traces")}
 
 
 def extended(old, new):
@@ -163,7 +150,7 @@ def test_frames_need_values_and_equal_traces():
         frames.frames(lambda k: go.Figure([{"type": "bar"}] * k), [1, 2], name="k")
     with pytest.raises(ValueError, match="drawings must have the same traces"):
         frames.frames(lambda k: go.Figure([{"type": k}]), ["bar", "scatter"], name="k")
-    with pytest.raises(ValueError, match=r"zip\(\)"):
+    with pytest.raises(ValueError, match="labels must be different, one a value"):
         frames.frames(waving, [1, 2], name="k", labels=["one"])
 
 
