@@ -10,7 +10,7 @@ Draw = Callable[[Any], go.Figure]
 
 
 def frames(
-    draw: Draw, values: Sequence[Any], *, name: str, start: int = 0, labels: Sequence[str] | None = None
+    draw: Draw, values: Sequence[Any], *, name: str = "", start: int = 0, labels: Sequence[str] | None = None
 ) -> go.Figure:
     """Bake a figure and a slider that scrubs it, so that a stored notebook moves without a kernel.
 
@@ -19,7 +19,7 @@ def frames(
     Args:
         draw: value -> Figure, a pure function.
         values: one per stop of the slider, at least one.
-        name: what the slider moves, such as "step".
+        name: what the slider moves, such as "step"; shown before the value.
         start: position of the value shown first, and in a static picture.
         labels: text of each stop, with its unit; by default the value itself.
 
@@ -65,7 +65,7 @@ def frames(
         sliders=[
             {
                 "steps": [{"label": label, "method": "animate", "args": [[label], still]} for label in labels],
-                "currentvalue": {"prefix": f"{name} ", "font": {"size": 13}},
+                "currentvalue": {"prefix": f"{name} ".lstrip(), "font": {"size": 13}},
                 "active": start,
                 "x": 0.16,
                 "len": 0.84,
