@@ -1,7 +1,6 @@
 """Counting runs against the textbook formula of Wilson, prescribed runs, and sums written out in NumPy."""
 
 from math import sqrt
-from statistics import NormalDist
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +9,7 @@ import optax
 import pytest
 
 from toylib import census, geometry
-from toylib.census import Share, TwinGaps, compare_twins, take_census, twin_gap, wilson
+from toylib.census import TwinGaps, compare_twins, take_census, twin_gap
 from toylib.features import Correlated
 from toylib.model import Params
 from toylib.runs import Run
@@ -20,43 +19,6 @@ from toylib.training import train_ensemble
 F = Correlated(2, 3)
 S = 0.9
 NAN = np.nan
-
-
-# Shares
-
-
-@pytest.mark.parametrize(("count", "total"), [(0, 1), (1, 1), (8, 10), (0, 7), (7, 7), (50, 100), (1, 1000)])
-def test_wilson_against_its_formula(count, total):
-    z = NormalDist().inv_cdf(0.975)
-    centre = (count + z**2 / 2) / (total + z**2)
-    half = z * sqrt(count * (total - count) / total + z**2 / 4) / (total + z**2)
-    share = wilson([True] * count + [False] * (total - count))
-    assert (share.count, share.total) == (count, total)
-    assert share.share == count / total
-    assert share.low == pytest.approx(centre - half, abs=1e-9)
-    assert share.high == pytest.approx(centre + half, abs=1e-9)
-    assert 0 <= share.low <= share.share <= share.high <= 1
-
-
-@pytest.mark.parametrize(
-    ("count", "low", "high"), [(8, 0.4902, 0.9433), (0, 0, 0.2775), (10, 0.7225, 1), (5, 0.2366, 0.7634)]
-)
-def test_wilson_gives_the_published_intervals_for_ten(count, low, high):
-    share = wilson(np.arange(10) < count)
-    assert share[2:] == pytest.approx((low, high), abs=5e-5)
-
-
-def test_wilson_takes_any_truth_values_and_prints():
-    share = wilson(jnp.asarray([1, 0, 1, 1, 1, 1, 1, 1, 1, 0]))
-    assert isinstance(share, Share)
-    assert [type(value) for value in share] == [int, int, float, float]
-    assert str(share) == "8/10 = 0.80 [0.49, 0.94]"
-    assert f"{wilson([False])}" == "0/1 = 0.00 [0.00, 0.79]"
-
-
-def test_wilson_needs_a_case():
-    with pytest.raises(ValueError, match="a share needs at least one case, got none; count over more runs"):
-        wilson([])
 
 
 # What a run did

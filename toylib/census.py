@@ -6,8 +6,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
-from scipy.stats import binomtest
 
 from toylib.features import Features
 from toylib.geometry import classify, middle, mode_strengths, pca_overlap, phases, twist
@@ -15,24 +13,6 @@ from toylib.model import Params, reconstruct
 from toylib.runs import Run
 
 PCA_OVERLAP = 0.99
-
-
-class Share(NamedTuple):
-    """`count` of `total`, with a 95 % Wilson interval for the share behind it."""
-
-    count: int
-    total: int
-    low: float
-    high: float
-
-    @property
-    def share(self) -> float:
-        """count / total."""
-        return self.count / self.total
-
-    def __str__(self) -> str:
-        """Counts, share and interval for print."""
-        return f"{self.count}/{self.total} = {self.share:.2f} [{self.low:.2f}, {self.high:.2f}]"
 
 
 class Census(NamedTuple):
@@ -74,16 +54,6 @@ class TwinGaps(NamedTuple):
     plateau_function: np.ndarray
     final_twin_loss: np.ndarray
     sets_first: np.ndarray  # bool: in the twin, all set modes reach strength 1/2 before any difference mode does
-
-
-def wilson(happened: ArrayLike) -> Share:
-    """Share of True in `happened` (k,), with its 95 % Wilson interval; ValueError where k = 0."""
-    happened = np.asarray(happened, bool)
-    if not happened.size:
-        raise ValueError("a share needs at least one case, got none; count over more runs")
-    count, total = int(happened.sum()), happened.size
-    interval = binomtest(count, total).proportion_ci(method="wilson")
-    return Share(count, total, float(interval.low), float(interval.high))
 
 
 def take_census(runs: Run, features: Features, S: float) -> Census:

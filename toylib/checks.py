@@ -71,3 +71,12 @@ def check_array(name: str, value: Any, shape: Sequence[int | None]) -> None:
         raise ValueError(
             f"{name} must have shape {wanted}, got {came}; functions take one model, so use jax.vmap for more"
         )
+
+
+def check_finite(name: str, value: Any) -> None:
+    """Check that an array has no NaN and no infinity; traced values pass."""
+    if not is_traced(value) and not np.isfinite(np.asarray(value)).all():
+        wrong = int(np.size(value) - np.isfinite(np.asarray(value)).sum())
+        raise ValueError(
+            f"{name} must be finite, got NaN or infinity in {wrong} of {np.size(value)} entries; remove them"
+        )

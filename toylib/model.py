@@ -56,7 +56,7 @@ def reconstruct(params: Params, x: jax.Array, *, linear: bool = False) -> jax.Ar
     Raises:
         ValueError, TypeError: ranks or widths that do not fit.
     """
-    _check(params, x, (*jnp.shape(x)[:-1], None))
+    check_model(params, x, (*jnp.shape(x)[:-1], None))
     z = (x @ params.W.T) @ params.W + jnp.broadcast_to(params.b, x.shape)
     return z if linear else jax.nn.relu(z)
 
@@ -84,7 +84,7 @@ def loss(
     Raises:
         ValueError, TypeError: ranks or widths that do not fit, or weights that do not sum to 1.
     """
-    _check(params, x, (None, None))
+    check_model(params, x, (None, None))
     if weights is not None:
         check_array("weights", weights, (len(x),))
         check_weights(weights)
@@ -126,7 +126,8 @@ def check_weights(weights: jax.Array) -> None:
         raise ValueError(f"weights must be at least 0 and sum to 1, got sum {total:.6g}; divide them by their sum")
 
 
-def _check(params: Params, x: jax.Array, shape: tuple) -> None:
+def check_model(params: Params, x: jax.Array, shape: tuple) -> None:
+    """Check that W, b and x fit; `shape` is that of x, its last entry replaced by n."""
     check_array("W", params.W, (None, None))
     n = params.W.shape[1]
     check_array("b", params.b, (n,))
