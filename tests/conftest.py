@@ -9,7 +9,7 @@ from hypothesis import settings
 
 os.environ["TQDM_DISABLE"] = "1"
 
-from toylib import optimizers
+from toylib import certificates, optimizers
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -26,17 +26,17 @@ def _with_standard_promotion(function):
     return relaxed
 
 
+def _relaxed(optimizer):
+    return optax.GradientTransformation(
+        _with_standard_promotion(optimizer.init), _with_standard_promotion(optimizer.update)
+    )
+
+
 def _patch_optax() -> None:
     """Let optax, and nothing else, promote dtypes: its Adam divides by 1 - b1**count, a float to an int32 power."""
     build = optimizers.Static.build
-
-    def relaxed(self, rates):
-        optimizer = build(self, rates)
-        return optax.GradientTransformation(
-            _with_standard_promotion(optimizer.init), _with_standard_promotion(optimizer.update)
-        )
-
-    optimizers.Static.build = relaxed
+    optimizers.Static.build = lambda self, rates: _relaxed(build(self, rates))
+    certificates._OPTIMIZER = _relaxed(certificates._OPTIMIZER)
 
 
 _patch_optax()

@@ -210,3 +210,61 @@ def test_levels_check_sparsity(level):
 def test_arguments_are_checked(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+# Regular arrangements under attack
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    {
+        "orthonormal": 1,
+        "tetrahedron": 4 / 3,
+        "triangle": 1.5,
+        "digon": 2,
+        "square": 2,
+        "octahedron": 2,
+        "pentagon": 2.977,
+        "hexagon": 4.5,
+    }.items(),
+)
+def test_polytopes_are_tight_and_have_their_published_gains(name, value):
+    W = theory.POLYTOPES[name]
+    m, n = W.shape
+    np.testing.assert_allclose(np.linalg.norm(W, axis=0), 1)
+    np.testing.assert_allclose(W @ W.T, n / m * np.eye(m), atol=1e-12)
+    np.testing.assert_allclose(theory.silent_gains(W, np.zeros(n), 0.1), 0.01 * value, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "entries"),
+    [
+        ("octahedron", {0, -1}),
+        ("tetrahedron", {-1 / 3}),
+        ("triangle", {-0.5}),
+        ("square", {0, -1}),
+        ("orthonormal", {0}),
+        ("digon", {-1}),
+        ("pentagon", {np.cos(2 * np.pi / 5), np.cos(4 * np.pi / 5)}),
+        ("hexagon", {0.5, -0.5, -1}),
+    ],
+)
+def test_polytopes_have_their_angles(name, entries):
+    W = theory.POLYTOPES[name]
+    off = (W.T @ W)[~np.eye(W.shape[1], dtype=bool)]
+    assert {round(value, 6) + 0.0 for value in off} == {round(value, 6) for value in entries}
+
+
+def test_silent_gains_against_the_attacked_model():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        m, n = rng.integers(1, 5), rng.integers(2, 8)
+        W, b = rng.normal(size=(m, n)), rng.normal(size=n) - 0.3
+        W[:, 0] = 0
+        gains = theory.silent_gains(W, b, 0.7)
+        assert gains[0] == 0
+        for i in range(1, n):
+            push = W.T @ W[:, i]
+            u = W.T @ (W @ (0.7 * push / np.sqrt(push @ push))) + b
+            before = np.clip(b, 0, None)
+            assert gains[i] == pytest.approx(np.sum(np.clip(u, 0, None) ** 2 - before**2), abs=1e-12)

@@ -21,6 +21,21 @@ ANTIPODAL_THRESHOLD = 4 / 7
 """The density below which two independent features in one dimension are better kept as antipodes, p²/3, than with one
 dropped, p/3 - p²/4: superposition pays from 1/(1 - S) = 7/4 on."""
 
+_TRIANGLE, _SQUARE, _PENTAGON, _HEXAGON = (
+    np.stack([np.cos(angles), np.sin(angles)]) for angles in (2 * np.pi * np.arange(k) / k for k in (3, 4, 5, 6))
+)
+POLYTOPES = {
+    "orthonormal": np.eye(2),
+    "tetrahedron": np.array([[1, 1, -1, -1], [1, -1, 1, -1], [1, -1, -1, 1]]) / np.sqrt(3),
+    "triangle": _TRIANGLE,
+    "digon": np.array([[1.0, -1.0]]),
+    "square": _SQUARE,
+    "octahedron": np.concatenate([np.eye(3), -np.eye(3)], 1),
+    "pentagon": _PENTAGON,
+    "hexagon": _HEXAGON,
+}
+"""W (m, n) of regular arrangements with columns of length 1. All are tight frames: W Wᵀ = (n/m) I."""
+
 
 class Modes(NamedTuple):
     """A quantity of the two kinds of covariance modes: `set` along a set's mean, `difference` within a set."""
@@ -143,6 +158,27 @@ def two_layer_strength(time: np.ndarray, start: float, singular_value: float, ti
     _start(start, singular_value)
     decay = np.exp(-2 * singular_value * np.asarray(time, float) / time_constant)
     return singular_value / (1 + (singular_value / start - 1) * decay)
+
+
+def silent_gains(W: np.ndarray, b: np.ndarray, radius: float) -> np.ndarray:
+    """Gain in error of the analytic attack on each feature i at the empty input x = 0.
+
+    The attack radius·G_i/‖G_i‖, G = Wᵀ W, moves the pre-activations from b to b + radius·G G_i/‖G_i‖, and the error is
+    the sum of the squares of what is then on. With b = 0 and a tight frame of unit columns this is
+    radius²·F·Σ_j ReLU(G_ij)², F = n/m.
+
+    Args:
+        W: (m, n).
+        b: (n,).
+        radius: L2 norm of the attack.
+
+    Returns:
+        (n,), 0 for a dead feature.
+    """
+    gram = np.asarray(W, float).T @ np.asarray(W, float)
+    norms = np.linalg.norm(gram, axis=1)
+    moves = radius * (gram @ gram) / np.where(norms > 0, norms, 1)[:, None]
+    return (np.maximum(b + moves, 0) ** 2 - np.maximum(b, 0) ** 2).sum(1)
 
 
 def _density(S: float) -> float:

@@ -1,0 +1,135 @@
+"""Attacks along columns of WᵀW, and their random controls. Conventions and sources are those of `attacks`."""
+
+from functools import partial
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from toylib.checks import check_key
+from toylib.model import Params
+from toylib.rowspace import attacked_error, check_attack, unit
+
+Signs = Literal["+", "±"]
+
+
+def analytic(params: Params, x: jax.Array, radius: ArrayLike, *, signs: Signs = "+") -> jax.Array:
+    """The attack radius·G_i/‖G_i‖, G = Wᵀ W, on the feature i for which it harms this sample most.
+
+    It raises the pre-activation of feature i as much as any attack of its norm can. All candidates may lower the error
+    of a sample; the least helpful is then returned.
+
+    Args:
+        params: one model.
+        x: (n,), one sample.
+        radius: L2 norm, at least 0; may be traced.
+        signs: "+" tries +G_i alone, as the paper's formula reads; "±" tries -G_i as well.
+
+    Returns:
+        δ (n,).
+
+    Raises:
+        ValueError, TypeError: shapes that do not fit, values that are not finite, a negative radius, other signs.
+    """
+    radius = check_attack(params, x, (None,), radius)
+    return radius * most_harmful(params, x, radius, _check_signs(signs))
+
+
+def analytic_dataset(
+    params: Params, X: jax.Array, radius: ArrayLike, *, signs: Signs = "+"
+) -> tuple[jax.Array, jax.Array]:
+    """The one attack radius·G_i/‖G_i‖ that raises the mean error of a data set most.
+
+    A choice made on few points looks better on these points than on others: choose on one part of the data and measure
+    on another.
+
+    Args:
+        params: one model.
+        X: (batch, n).
+        radius: L2 norm, at least 0; may be traced.
+        signs: "+" or "±", as in `analytic`.
+
+    Returns:
+        δ (n,), and the feature i, an integer scalar.
+
+    Raises:
+        ValueError, TypeError: as `analytic`.
+    """
+    radius = check_attack(params, X, (None, None), radius)
+    best, direction = _most_harmful_in_mean(params, X, radius, _check_signs(signs))
+    return radius * direction, best % X.shape[1]
+
+
+def random_feature(params: Params, x: jax.Array, radius: ArrayLike, *, key: jax.Array, signs: Signs = "+") -> jax.Array:
+    """The attack radius·G_i/‖G_i‖ on a feature i drawn uniformly: cheap enough for adversarial training.
+
+    Args:
+        params: one model.
+        x: (n,), one sample; the attack does not depend on it.
+        radius: L2 norm, at least 0; may be traced.
+        key: from `jax.random.key`.
+        signs: "+", or "±" for a random sign.
+
+    Returns:
+        δ (n,).
+
+    Raises:
+        ValueError, TypeError: as `analytic`, and an old-style key.
+    """
+    radius = check_attack(params, x, (None,), radius)
+    check_key("key", key)
+    directions = _directions(params, _check_signs(signs))
+    return radius * directions[jax.random.randint(key, (), 0, len(directions))]
+
+
+def random_direction(params: Params, x: jax.Array, radius: ArrayLike, *, key: jax.Array) -> jax.Array:
+    """Noise of norm `radius` in a uniformly random direction: the control that any attack should beat.
+
+    Args:
+        params: one model; not used.
+        x: (n,), one sample; gives the size.
+        radius: L2 norm, at least 0; may be traced.
+        key: from `jax.random.key`.
+
+    Returns:
+        δ (n,).
+
+    Raises:
+        ValueError, TypeError: as `analytic`, and an old-style key.
+    """
+    radius = check_attack(params, x, (None,), radius)
+    check_key("key", key)
+    return radius * unit(jax.random.normal(key, x.shape))
+
+
+@partial(jax.jit, static_argnames="signs")
+def most_harmful(params: Params, x: jax.Array, radius: jax.Array, signs: Signs) -> jax.Array:
+    """The direction (n,) among these that raises the error of x most at this radius."""
+    directions = _directions(params, signs)
+    errors = jax.vmap(partial(attacked_error, params, x))(radius * directions)
+    return directions[errors.argmax()]
+
+
+@partial(jax.jit, static_argnames="signs")
+def _most_harmful_in_mean(params: Params, X: jax.Array, radius: jax.Array, signs: Signs) -> tuple:
+    """The position and the direction (n,) among these that raises the mean error of X most at this radius."""
+    directions = _directions(params, signs)
+
+    def mean_error(direction):
+        return jax.vmap(lambda x: attacked_error(params, x, radius * direction))(X).mean()
+
+    best = jax.lax.map(mean_error, directions).argmax()
+    return best, directions[best]
+
+
+def _directions(params: Params, signs: Signs) -> jax.Array:
+    """G_i/‖G_i‖ in rows, (n, n), and their negatives after them for "±", (2n, n)."""
+    plus = unit(params.W.T @ params.W)
+    return plus if signs == "+" else jnp.concatenate([plus, -plus])
+
+
+def _check_signs(signs: str) -> Signs:
+    if signs not in ("+", "±"):
+        raise ValueError(f'signs must be "+" or "±", got {signs!r}')
+    return signs
