@@ -1,6 +1,8 @@
 """Explorers moved through every stop against their drawings; errors, reset, Play, stored forms, no compilation."""
 
 import json
+import re
+from functools import partial
 from itertools import pairwise, product
 
 import ipywidgets as widgets
@@ -10,9 +12,11 @@ import plotly.graph_objects as go
 import pytest
 from plots import plain
 
-from toylib import explorers
+from toylib import attacks, explorers
+from toylib.adversarial import Limits
 from toylib.explorers import Explorer
 from toylib.features import Anticorrelated, Correlated
+from toylib.model import Params
 from toylib.training import train_ensemble
 
 GRID = np.arange(24.0).reshape(2, 3, 4)
@@ -279,3 +283,161 @@ def test_geometry_plays_through_the_steps(geometry):
     bundle = shown._repr_mimebundle_()
     assert bundle["text/plain"] == "<explorer: geometry>"
     assert bundle["application/vnd.plotly.v1+json"] == shown.drawing().to_dict()
+
+
+# Attacks
+
+MODELS = np.random.default_rng(1)
+W = np.float32(MODELS.normal(size=(3, 3, 6)))
+B = np.float32(MODELS.normal(size=(3, 6)) / 5)
+W[2, :, 1] = 0  # a dead feature
+INPUTS = np.float32(MODELS.random((3, 4, 6)) * (MODELS.random((3, 4, 6)) < 0.5))
+INPUTS[:, 2] = 0
+FRACTIONS, MEAN_NORMS = (0.0, 0.1, 0.5), (1.2, 0.9, 0.4)
+KEY = jax.random.key(0)
+ATTACKS = {
+    "most harmful feature": partial(attacks.analytic, signs="±"),
+    "one step": partial(attacks.one_step, key=KEY),
+    "search": partial(attacks.pgd, key=KEY, n_steps=5, restarts=2),
+}
+
+
+def attack_explorer(**options):
+    return explorers.attack(
+        Params(*map(jax.numpy.asarray, (W, B))), SPARSITIES, FRACTIONS, MEAN_NORMS, INPUTS, ATTACKS, **options
+    )
+
+
+@pytest.fixture(scope="module")
+def attack():
+    return attack_explorer()
+
+
+def output(a, x):
+    return np.maximum(W[a].T @ (W[a] @ x) + B[a], 0)
+
+
+def harm(a, x, delta):
+    return np.square(output(a, x + delta) - x).sum()
+
+
+def expected_delta(name, a, x, radius):
+    G = W[a].T @ W[a]
+    if name == "most harmful feature":
+        norms = np.linalg.norm(G, axis=1, keepdims=True)
+        rows = np.concatenate([G, -G]) / np.concatenate([np.maximum(norms, 1e-30)] * 2)
+        return radius * max(rows, key=lambda row: harm(a, x, radius * row))
+    if name == "one step":
+        y = output(a, x)
+        slope = G @ ((y - x) * (y > 0))
+        return radius * slope / max(np.linalg.norm(slope), 1e-30)
+    return np.asarray(ATTACKS[name](Params(*map(jax.numpy.asarray, (W[a], B[a]))), x, radius))
+
+
+def test_attack_at_every_stop(attack):
+    labels = [[label for label, _ in slider.options] for slider in attack.sliders.values()]
+    assert list(attack.sliders) == ["sparsity", "norm", "attack", "sample"]
+    assert labels == [
+        [f"S = {S:.2f}" for S in SPARSITIES],
+        ["0.00 · E‖x‖", "0.10 · E‖x‖", "0.50 · E‖x‖"],
+        list(ATTACKS),
+        ["1", "2", "3", "4"],
+    ]
+    seen, frames = set(), set()
+    for stops in product(range(3), range(3), range(3), range(4)):
+        for slider, stop in zip(attack.sliders.values(), stops, strict=True):
+            slider.index = stop
+        assert error(attack) == ""
+        a, r, k, s = stops
+        x, radius, name = INPUTS[a, s], FRACTIONS[r] * MEAN_NORMS[a], list(ATTACKS)[k]
+        delta = expected_delta(name, a, x, radius)
+        drawn = {
+            "x": x,
+            "x + δ": x + delta,
+            "δ/‖δ‖": delta / max(np.linalg.norm(delta), 1e-30),
+            "target x": x,
+            "before": output(a, x),
+            "after": output(a, x + delta),
+        }
+        for part, values in drawn.items():
+            np.testing.assert_allclose(curve(attack.figure, part).y, values, atol=2e-5)
+        title = attack.figure.layout.title.text
+        wanted = f"S = {SPARSITIES[a]:.2f}, {name}, {labels[1][r]}, sample {s + 1}: V = "
+        assert title.startswith(wanted)
+        if r == 0:
+            assert title == wanted + "–"
+        else:
+            V = (harm(a, x, delta) - harm(a, x, 0 * x)) / radius**2
+            assert float(title.removeprefix(wanted)) == pytest.approx(V, rel=0.006, abs=1e-3)
+        *_, heading = attack.figure.layout.annotations
+        before, after = map(float, re.findall(r"e = ([-+.\de]+)", heading.text))
+        assert before == pytest.approx(harm(a, x, 0 * x), rel=0.006)
+        assert after == pytest.approx(harm(a, x, delta), rel=0.006)
+        limits = [attack.figure.layout[axis].range for axis in ("yaxis", "yaxis2", "yaxis3")]
+        frames.add((attack.figure.layout.xaxis.range, *limits))
+        for limit, parts in zip(limits, (["x + δ"], ["δ/‖δ‖"], ["before", "after", "x"]), strict=True):
+            for part in parts:
+                assert limit[0] < np.min(drawn[part])
+                assert np.max(drawn[part]) < limit[1]
+        seen.add(title)
+    assert len(seen) == 3**3 * 4
+    assert len(frames) == 1  # axes stay while scrubbing
+
+
+def test_every_slider_of_attack_moves_the_figure(attack):
+    attack.reset()
+    first = plain(attack.figure)
+    assert [slider.index for slider in attack.sliders.values()] == [1, 1, 0, 0]
+    for name, slider in attack.sliders.items():
+        before = plain(attack.figure)
+        slider.index = slider.index + 1
+        assert plain(attack.figure)["data"] != before["data"], name
+        assert plain(attack.figure) == plain(attack.drawing())
+    attack.reset()
+    assert plain(attack.figure) == first
+    assert attack._repr_mimebundle_()["text/plain"] == "<explorer: attack>"
+
+
+@pytest.mark.parametrize("limits", [None, Limits((-1, 2), (-1, 1), (-1, 9))])
+def test_attack_compiles_nothing_while_scrubbing(compiled, limits):
+    shown = attack_explorer(limits=limits)
+    assert compiled
+    compiled.clear()
+    messages = listen(shown.figure)
+    for slider in shown.sliders.values():
+        for stop in (*range(len(slider.options)), 0):
+            slider.index = stop
+    for k in range(len(ATTACKS)):
+        for name, stop in (("attack", k), ("norm", 0), ("norm", 2), ("sparsity", 2), ("sparsity", 0), ("sample", k)):
+            shown.sliders[name].index = stop
+    shown.reset()
+    assert compiled == []
+    assert error(shown) == ""
+    assert len(messages) > 20
+    if limits:
+        assert tuple(shown.figure.layout[axis].range for axis in ("yaxis", "yaxis2", "yaxis3")) == limits
+
+
+def test_attack_with_one_of_everything():
+    params = Params(W[:1], B[:1])
+    shown = explorers.attack(params, [0.9], [0.0], [1.0], INPUTS[:1, :1], {"nothing": lambda params, x, radius: 0 * x})
+    assert shown.figure.layout.title.text == "S = 0.90, nothing, 0.00 · E‖x‖, sample 1: V = –"
+    np.testing.assert_array_equal(curve(shown.figure, "x + δ").y, INPUTS[0, 0])
+    assert error(shown) == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"Ss": (0.5, 0.8)}, r"one entry per model, got \{'params': 3, 'Ss': 2, 'mean_norms': 3, 'X': 3\}"),
+        ({"mean_norms": (1.0,)}, r"one entry per model, got \{'params': 3, 'Ss': 3, 'mean_norms': 1, 'X': 3\}"),
+        ({"X": INPUTS[:1]}, "one entry per model"),
+        ({"fractions": ()}, "at least one norm, one attack and one sample, got none"),
+        ({"attacks": {}}, "at least one norm, one attack and one sample, got none"),
+        ({"X": INPUTS[:, :0]}, "at least one norm, one attack and one sample, got none"),
+    ],
+)
+def test_arguments_of_attack_are_checked(change, message):
+    arguments = {"Ss": SPARSITIES, "fractions": FRACTIONS, "mean_norms": MEAN_NORMS, "X": INPUTS, "attacks": ATTACKS}
+    with pytest.raises(ValueError, match=message):
+        explorers.attack(Params(W, B), **(arguments | change))

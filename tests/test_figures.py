@@ -10,8 +10,8 @@ import plotly.graph_objects as go
 import pytest
 
 from toylib import figures, style
-from toylib.census import wilson
 from toylib.features import Correlated
+from toylib.intervals import Interval, wilson
 from toylib.model import Params
 from toylib.polyhedra import polyhedron, stages, story
 from toylib.runs import Run
@@ -57,6 +57,7 @@ GALLERY = {f"d{k}": (rng.random((5, 4)), [(0, 1), (2, 3)]) for k in range(4)}
 SHARES = {"a": [wilson([1, 0]), wilson([1, 1]), wilson([0])], "b": [wilson([0] * 9 + [1])] * 3}
 SPECTRA = {"one": np.array([3.0, 1, 1]), "two": np.array([2.0, 2, 1])}
 MEASURED = {"one": np.array([3.1, 1.2, 0.8]), "two": np.array([2.1, 1.9, 1.1])}
+MEANS = {"a": [Interval(1, 0.5, 2), Interval(3, 2.5, 3.25)], "b": [Interval(2, 1, 4), Interval(0.5, 0.25, 1)]}
 MATRICES = {"W": rng.normal(size=(2, 3)), "gram": rng.normal(size=(3, 3))}
 COUNTS = {"octahedron": [7, 0, 3], "pca": [1, 8, 5]}
 SERIES = {"first": np.array([1.0, 0.1, 0.01]), "second": np.array([2.0, 0.2, 0.02])}
@@ -69,6 +70,8 @@ FIGURES = {
     "spectra": (figures.spectra, (SPECTRA, MEASURED), {"title": "Title"}, 4, {"eigenvalue"}, {"", "variance"}),
     "matrices": (figures.matrices, (MATRICES,), TEXTS, 2, {"across"}, {"", "up"}),
     "shares": (figures.shares, ([0.1, 0.2, 0.5], SHARES), TEXTS, 2, {"across"}, {"up"}),
+    "means": (figures.means, ([1.5, 60], MEANS), {**TEXTS, "y_range": (0, 5)}, 2, {"across"}, {"up"}),
+    "scatter": (figures.scatter, (X, X, X), {**TEXTS, "shade_title": "1/p"}, 1, {"across"}, {"up"}),
     "outcomes": (figures.outcomes, (["a", "b", "c"], COUNTS), TEXTS, 2, {"across"}, {"up"}),
     "polyhedron": (polyhedron, (template("octahedron"), SETS), {"title": "Title"}, 7, set(), set()),
     "stages": (stages, (PLANES, SETS), {"title": "Title"}, 21, set(), set()),
@@ -123,13 +126,13 @@ def test_colours_are_of_the_palette(name):
     for trace in draw(*arguments, **options).data:
         for part in ("line", "marker"):
             colour = getattr(getattr(trace, part, None), "color", None)
-            colours |= {colour} - {None}
+            colours |= {colour} if isinstance(colour, str) else set()  # shades are numbers
     assert colours - {style.MUTED, "#A6CEE3"} <= palette
 
 
 def test_every_trace_of_a_figure_with_axes_has_an_axis_with_a_title():
     """Panels that share an axis title with their neighbour carry it once: at the left, or below."""
-    for name in ("lines", "shares", "outcomes"):
+    for name in ("lines", "shares", "means", "scatter", "outcomes"):
         draw, arguments, options, *_ = FIGURES[name]
         figure = draw(*arguments, **options)
         assert {t.xaxis for t in figure.data} <= {None, "x"}
@@ -490,3 +493,40 @@ def test_figures_need_no_widgets():
         widgets = any(name.split(".")[0] in ("ipywidgets", "anywidget") for name in names)
         assert widgets == (path.name == "explorers.py"), path.name
         assert "toylib.explorers" not in names, path.name
+
+
+def test_means_draws_points_with_their_intervals_at_their_settings():
+    values = MEANS
+    figure = figures.means([1.5, 60], values, **TEXTS, y_range=(0, 5))
+    for trace, (name, intervals) in zip(figure.data, values.items(), strict=True):
+        equal(trace.x, [1.5, 60])
+        equal(trace.y, [v.value for v in intervals])
+        equal(trace.error_y.array, [v.high - v.value for v in intervals])
+        equal(trace.error_y.arrayminus, [v.value - v.low for v in intervals])
+        assert trace.name == name
+        assert list(trace.customdata) == [str(v) for v in intervals]
+    assert figure.layout.xaxis.type == "log"
+    assert figure.layout.xaxis.tickvals == (2, 5, 10, 20, 50)
+    assert figure.layout.yaxis.range == (0, 5)
+    assert figure.layout.yaxis.type is None
+    logarithmic = figures.means([1.5, 60], values, **TEXTS, y_range=(0.1, 10), log="xy", ticks=[1.5, 60])
+    assert logarithmic.layout.yaxis.type == "log"
+    equal(logarithmic.layout.yaxis.range, [-1, 1])
+    assert logarithmic.layout.xaxis.tickvals == (1.5, 60)
+    with pytest.raises(ValueError, match="at most 5 series, got 6"):
+        figures.means([1.5, 60], {str(i): values["a"] for i in range(6)}, **TEXTS, y_range=(0, 5))
+
+
+def test_scatter_shades_points_by_a_logarithm():
+    figure = figures.scatter([1, 2, 3], [4, 5, 6], [1, 10, 100], **TEXTS, shade_title="1/p")
+    (trace,) = figure.data
+    equal(trace.x, [1, 2, 3])
+    equal(trace.y, [4, 5, 6])
+    equal(trace.marker.color, [0, 1, 2])
+    assert trace.mode == "markers"
+    assert trace.marker.colorbar.title.text == "1/p"
+    assert trace.marker.colorbar.ticktext == ("1", "2", "5", "10", "20", "50", "100")
+    np.testing.assert_allclose(10 ** np.array(trace.marker.colorbar.tickvals), [1, 2, 5, 10, 20, 50, 100])
+    narrow = figures.scatter([1, 2], [4, 5], [1.5, 30], **TEXTS, shade_title="1/p").data[0]
+    equal(narrow.marker.color, np.log10([1.5, 30]))
+    assert narrow.marker.colorbar.ticktext == ("2", "5", "10", "20")  # none beyond the points

@@ -1,17 +1,21 @@
-"""Sliders over figures, for a live kernel. A slider indexes arrays that are there; nothing trains or compiles."""
+"""Sliders over figures, for a live kernel. A slider indexes what is there or runs what is compiled; nothing trains."""
 
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from html import escape
 from typing import Any
 
 import ipywidgets as widgets
+import jax
 import numpy as np
 import plotly.graph_objects as go
 
+from toylib.adversarial import Limits, example
 from toylib.features import Features
 from toylib.figures import gallery
 from toylib.frames import move
+from toylib.model import Params, reconstruct
 from toylib.polyhedra import story
 from toylib.runs import Run
 from toylib.trajectory import follow
@@ -168,3 +172,70 @@ def geometry(
     return Explorer(
         "geometry", draw, controls, play="step", start={"sparsity": len(Ss) // 2, "step": len(runs.steps) - 1}
     )
+
+
+def attack(
+    params: Params,
+    Ss: Sequence[float],
+    fractions: Sequence[float],
+    mean_norms: Sequence[float],
+    X: np.ndarray,
+    attacks: Mapping[str, Callable[[Params, jax.Array, jax.Array], jax.Array]],
+    *,
+    limits: Limits | None = None,
+) -> Explorer:
+    """Attacks on trained models, computed while scrubbing over sparsity, norm, attack and sample.
+
+    Args:
+        params: of the models, with a leading axis (a,).
+        Ss: (a,), their sparsities.
+        fractions: (r,), norms of the attacks in units of the mean norm of an input, at least 0.
+        mean_norms: (a,), E‖x‖ at each sparsity, as from `Features.mean_norm`.
+        X: (a, s, n), inputs to choose from.
+        attacks: name -> (one model, x (n,), radius) -> δ (n,), such as those of `attacks` with a key bound to them;
+            traceable by jax.jit.
+        limits: fixed y ranges; by default they hold every model, sample and attack at the largest norm.
+
+    Raises:
+        ValueError: lengths that do not fit; no norms, attacks or samples.
+    """
+    W, b, X = (np.asarray(values) for values in (*params, X))  # indexing JAX arrays would compile programs too
+    lengths = {"params": len(W), "Ss": len(Ss), "mean_norms": len(mean_norms), "X": len(X)}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"params, Ss, mean_norms and X must have one entry per model, got {lengths}")
+    if not (len(fractions) and attacks and X.shape[1]):
+        raise ValueError("there must be at least one norm, one attack and one sample, got none; pass some")
+
+    @partial(jax.jit, static_argnames="name")
+    def compute(name, params, x, radius):
+        delta = attacks[name](params, x, radius)
+        return delta, reconstruct(params, x), reconstruct(params, x + delta)
+
+    def attacked(a, fraction, name, s):
+        """Return δ and the reconstructions of x and x + δ."""
+        radius = np.float32(fraction * mean_norms[a])
+        return [np.asarray(values) for values in compute(name, Params(W[a], b[a]), X[a, s], radius)]
+
+    # Compiles every attack, so that no move has to.
+    stops = [(0, 0)] if limits else list(np.ndindex(X.shape[:2]))
+    seen = [(X[a, s], *attacked(a, max(fractions), name, s)) for name in attacks for a, s in stops]
+    if limits is None:
+        x, deltas, *outputs = (np.stack(values) for values in zip(*seen, strict=True))
+        limits = Limits.around(x, deltas, np.stack(outputs))
+
+    def draw(sparsity: int, norm: int, attack: int, sample: int) -> go.Figure:
+        x, radius = X[sparsity, sample], float(fractions[norm] * mean_norms[sparsity])
+        delta, before, after = attacked(sparsity, fractions[norm], names[attack], sample)
+        gain = np.square(after - x).sum(dtype=float) - np.square(before - x).sum(dtype=float)
+        V = f"{gain / radius**2:.3g}" if radius > 0 else "–"
+        title = f"S = {Ss[sparsity]:.2f}, {names[attack]}, {controls['norm'][norm]}, sample {sample + 1}: V = {V}"
+        return example(x, delta, before, after, title=title, limits=limits)
+
+    names = list(attacks)
+    controls = {
+        "sparsity": [f"S = {S:.2f}" for S in Ss],
+        "norm": [f"{fraction:.2f} · E‖x‖" for fraction in fractions],
+        "attack": names,
+        "sample": [str(s + 1) for s in range(X.shape[1])],
+    }
+    return Explorer("attack", draw, controls, start={"sparsity": len(Ss) // 2, "norm": len(fractions) // 2})

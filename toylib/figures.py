@@ -6,11 +6,11 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from toylib.census import Share
 from toylib.frames import frames, move
+from toylib.intervals import Interval, Share
 from toylib.style import INK, MUTED, SET_COLORS, TEMPLATE, f4, heatmap, log_ticks
 
-__all__ = ["frames", "gallery", "lines", "matrices", "move", "outcomes", "shares", "spectra"]
+__all__ = ["frames", "gallery", "lines", "matrices", "means", "move", "outcomes", "scatter", "shares", "spectra"]
 
 
 def gallery(samples: Mapping[str, tuple[np.ndarray, Sequence[Sequence[int]]]], *, title: str) -> go.Figure:
@@ -138,12 +138,50 @@ def shares(
     x: Sequence[float], series: Mapping[str, Sequence[Share]], *, title: str, x_title: str, y_title: str
 ) -> go.Figure:
     """Shares with their 95 % Wilson intervals over a positive setting, on a logarithmic axis; at most five series."""
+    # A little aside, so that intervals at one setting stand beside each other.
+    figure = _bars(x, series, 1.04, title=title, x_title=x_title, y_title=y_title)
+    figure.update_xaxes(tickvals=list(x), tickformat="~g")
+    return figure.update_yaxes(range=[-0.03, 1.03], tickformat=".0%")
+
+
+def means(
+    x: Sequence[float],
+    series: Mapping[str, Sequence[Interval]],
+    *,
+    title: str,
+    x_title: str,
+    y_title: str,
+    y_range: tuple[float, float],
+    log: str = "x",
+    ticks: Sequence[float] | None = None,
+) -> go.Figure:
+    """Means with their intervals over a positive setting, on a logarithmic axis; at most five series.
+
+    Args:
+        x: (k,).
+        series: name -> k intervals.
+        title, x_title, y_title: texts.
+        y_range: fixed range of the y axis, in its units.
+        log: "x", or "xy" for a logarithmic y axis as well.
+        ticks: values to mark on the x axis, by default 1, 2 and 5 times powers of ten.
+    """
+    figure = _bars(x, series, 1.0, title=title, x_title=x_title, y_title=y_title)
+    powers = [m * 10.0**k for k in range(-6, 7) for m in (1, 2, 5) if min(x) <= m * 10.0**k <= max(x)]
+    figure.update_xaxes(tickvals=powers if ticks is None else list(ticks), tickformat="~g")
+    if log == "xy":
+        return figure.update_yaxes(type="log", range=np.log10(y_range).tolist(), **log_ticks(log))
+    return figure.update_yaxes(range=list(y_range))
+
+
+def _bars(
+    x: Sequence[float], series: Mapping[str, Sequence], aside: float, *, title: str, x_title: str, y_title: str
+) -> go.Figure:
+    """Points with the intervals that each has, joined by lines; each series a factor `aside` from the one before."""
     figure = go.Figure()
     for i, (color, (name, values)) in enumerate(zip(_colors(series), series.items(), strict=True)):
-        y = np.array([v.share for v in values])
-        aside = 1.04 ** (i - (len(series) - 1) / 2)  # so that intervals at one setting stand beside each other
+        y = np.array([v.value for v in values])
         figure.add_scatter(
-            x=f4(np.array(x) * aside),
+            x=f4(np.array(x) * aside ** (i - (len(series) - 1) / 2)),
             y=f4(y),
             name=name,
             mode="lines+markers",
@@ -158,8 +196,38 @@ def shares(
             hovertemplate="%{customdata}",
         )
     figure.update_layout(template=TEMPLATE, title_text=title, height=400, margin={"t": 90})
-    figure.update_xaxes(title_text=x_title, type="log", tickvals=list(x), tickformat="~g")
-    return figure.update_yaxes(title_text=y_title, range=[-0.03, 1.03], tickformat=".0%")
+    return figure.update_xaxes(title_text=x_title, type="log").update_yaxes(title_text=y_title)
+
+
+def scatter(
+    x: np.ndarray,
+    y: np.ndarray,
+    shade: np.ndarray,
+    *,
+    title: str,
+    x_title: str,
+    y_title: str,
+    shade_title: str,
+) -> go.Figure:
+    """One point a model, shaded by a positive setting on a logarithmic scale; x, y and shade (k,)."""
+    shade = np.asarray(shade, float)
+    ticks = [v for v in (1, 2, 5, 10, 20, 50, 100) if shade.min() <= v <= shade.max()]
+    marker = {
+        "color": f4(np.log10(shade)),
+        "colorscale": "Cividis",
+        "reversescale": True,
+        "size": 7,
+        "line": {"color": INK, "width": 0.5},
+        "colorbar": {
+            "title": {"text": shade_title},
+            "tickvals": np.log10(ticks).tolist(),
+            "ticktext": [f"{t:g}" for t in ticks],
+            "thickness": 12,
+        },
+    }
+    figure = go.Figure(go.Scatter(x=f4(x), y=f4(y), mode="markers", marker=marker, showlegend=False))
+    figure.update_layout(template=TEMPLATE, title_text=title, height=420)
+    return figure.update_xaxes(title_text=x_title).update_yaxes(title_text=y_title)
 
 
 def outcomes(
