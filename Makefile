@@ -41,7 +41,8 @@ notebooks: .venv/.installed ## run every notebook and store its outputs
 	$(PY) notebooks/store.py $(ARGS)
 
 results: .venv/.installed ## compute the full-size results the notebooks show
-	$(PY) notebooks/results/training_dynamics.py $(ARGS)
+	$(PY) notebooks/results/training_dynamics.py
+	$(PY) notebooks/results/adversarial_attacks.py
 
 bench: .venv/.installed ## run the benchmarks
 	$(PY) -m benchmarks $(ARGS)

@@ -33,7 +33,7 @@ from playwright.sync_api import BrowserContext, Locator, Page, sync_playwright
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)
 SCREENSHOTS = Path(__file__).parent / "screenshots"
-TIMEOUT_S = 120  # for a whole notebook
+TIMEOUT_S = 240  # for a whole notebook
 DRAWN_S = 5  # for one move of a slider
 SETTINGS = {
     "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none"},  # else cells out of sight are not drawn

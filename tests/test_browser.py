@@ -238,7 +238,52 @@ def check_story(lab: Lab) -> None:
     lab.screenshot("story", baked)
 
 
-CHECKS = {"1_data_generation.ipynb": check_samples, "2_training_dynamics.ipynb": check_story}
+def check_attack(lab: Lab) -> None:
+    """Notebook 3: the input, the direction of the attack and both outputs are those of the model that is named."""
+    clean, direction, after, before = 0, 2, 4, 5  # traces
+
+    def shown(model: int, sample: int, fraction: float, *, along_gradient: bool = False) -> dict:
+        W, b = (np.array(lab.evaluate(f"models.{leaf}[{model}]")) for leaf in "Wb")
+        x, mean_norm = np.array(lab.evaluate(f"inputs[{model}, {sample}]")), lab.evaluate(f"mean_norms[{model}]")
+        G = W.T @ W
+        unattacked = np.maximum(x @ G + b, 0)
+        slope = ((unattacked - x) * (unattacked > 0)) @ G
+        pushes = slope[None] if along_gradient else G
+        pushes = pushes / np.maximum(np.linalg.norm(pushes, axis=1, keepdims=True), 1e-30)
+        outputs = np.maximum((x + fraction * mean_norm * pushes) @ G + b, 0)
+        worst = np.square(outputs - x).sum(1).argmax()
+        return {
+            (clean, "y"): x,
+            (direction, "y"): pushes[worst],
+            (after, "y"): outputs[worst],
+            (before, "y"): unattacked,
+        }
+
+    cell = lab.cell("explorer = explorers.attack")
+    plot = lab.plot(cell)
+    lab.press(lab.slider(cell, "attack"), "Home")
+    lab.press(lab.slider(cell, "sparsity"), "End", "ArrowLeft")
+    lab.press(lab.slider(cell, "sample"), "Home", "ArrowRight")
+    lab.press(lab.slider(cell, "norm"), "Home", "ArrowRight", "ArrowRight", "ArrowRight")
+    lab.wait_for_data(plot, shown(4, 1, 0.1))
+    lab.drag(lab.slider(cell, "norm"), 1000)
+    lab.wait_for_data(plot, shown(4, 1, 0.5))
+    lab.screenshot("attack-explorer", plot)
+    lab.press(lab.slider(cell, "attack"), "ArrowRight", "ArrowRight")
+    lab.press(lab.slider(cell, "sample"), "End")
+    lab.wait_for_data(plot, shown(4, 5, 0.5, along_gradient=True))
+    baked = lab.plot(lab.cell("def attacked(i)"))
+    for fraction, stop in ((0.0, 0), (1.0, -1)):
+        lab.scrub(baked, fraction)
+        lab.wait_for_data(baked, {(after, "y"): lab.evaluate(f"after[{stop}]")})
+    lab.screenshot("attacked", baked)
+
+
+CHECKS = {
+    "1_data_generation.ipynb": check_samples,
+    "2_training_dynamics.ipynb": check_story,
+    "3_adversarial_attacks.ipynb": check_attack,
+}
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)

@@ -20,7 +20,7 @@ CORE = [Requirement(text) for text in PROJECT["dependencies"]]
 EXTRAS = {name: [Requirement(text) for text in texts] for name, texts in PROJECT["optional-dependencies"].items()}
 DIRECT = [*CORE, *(requirement for name in ("notebooks", "test") for requirement in EXTRAS[name])]
 TARGETS = ["help", "lab", "test", "lint", "unit", "nbval", "notebooks", "results", "bench", "lock", "newest", "clean"]
-DRAWING = ["style", "frames", "figures", "polyhedra", "explorers"]  # each may import those before it
+DRAWING = ["style", "frames", "figures", "polyhedra", "adversarial", "explorers"]  # each may import those before it
 MODULES = sorted((ROOT / "toylib").rglob("*.py"))
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import nbformat
 import numpy as np
+import xarray as xr
 
 TOP = Path(__file__).parents[1]
 README = (TOP / "README.md").read_text(encoding="utf-8")
@@ -31,8 +32,11 @@ def test_the_claims_table_is_that_of_the_notebooks():
 
 
 def test_the_number_of_stored_models_is_that_of_the_file():
-    with np.load(TOP / "notebooks" / "results" / "training_dynamics.npz", allow_pickle=False) as stored:
+    results = TOP / "notebooks" / "results"
+    with np.load(results / "training_dynamics.npz", allow_pickle=False) as stored:
         assert f"({len(stored['S']):,} models)" in README
+    with xr.open_dataset(results / "adversarial_attacks.nc", engine="scipy") as stored:
+        assert f"({stored.V_dataset.size + stored.small_upper.isel(small_fraction=0).size} models, " in README
 
 
 def test_the_example_runs(capsys):
