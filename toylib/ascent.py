@@ -9,7 +9,7 @@ import optax
 from jax.typing import ArrayLike
 
 from toylib.analytic import most_harmful
-from toylib.checks import check_key, check_real, check_size, is_traced
+from toylib.checks import check_key, check_positive, check_real, check_size
 from toylib.model import Params
 from toylib.rowspace import attacked_error, check_attack, row_space, unit
 
@@ -113,9 +113,7 @@ def _check_search(params, x, radius, key, n_steps, restarts, starts, smoothing) 
     if not starts or set(starts) - set(STARTS):
         raise ValueError(f"starts must name some of {', '.join(STARTS)}, got {starts!r}")
     if smoothing is not None:
-        check_real("smoothing", smoothing, minimum=0.0)
-        if not is_traced(smoothing) and smoothing == 0:
-            raise ValueError("smoothing must be above 0, got 0; pass None for the ReLU")
+        check_positive("smoothing", smoothing, "pass None for the ReLU")
     sizes = {"n_steps": check_size("n_steps", n_steps), "restarts": check_size("restarts", restarts)}
     return radius, {**sizes, "starts": starts}
 

@@ -15,7 +15,7 @@ from jax.typing import ArrayLike
 from toylib.analytic import analytic, analytic_dataset, random_direction, random_feature
 from toylib.ascent import latent, one_step, pgd
 from toylib.certificates import worst_case
-from toylib.checks import check_array, check_finite, check_real, is_traced
+from toylib.checks import check_array, check_finite, check_positive, is_traced
 from toylib.model import Params, check_model
 from toylib.rowspace import attacked_error, check_attack
 
@@ -74,14 +74,14 @@ def vulnerability(
         ValueError, TypeError: shapes that do not fit, values that are not finite, a δ longer than radius, radius or
             baseline not above 0.
     """
-    radius = check_attack(params, X, (None, None), radius)
+    check_positive("radius", radius, "vulnerability is a gain relative to it")
+    norm = check_attack(params, X, (None, None), radius)
     check_array("deltas", deltas, X.shape if jnp.ndim(deltas) == 2 else X.shape[1:])
     check_finite("deltas", deltas)
-    baseline = jnp.square(radius) if baseline is None else baseline
-    check_real("baseline", baseline)
-    for name, value in (("radius", radius), ("baseline", baseline)):
-        if not is_traced(value) and not value > 0:
-            raise ValueError(f"{name} must be above 0, got {value}; vulnerability is a gain relative to it")
+    if baseline is None:
+        baseline = jnp.square(norm)
+    else:
+        check_positive("baseline", baseline, "vulnerability is a gain relative to it")
     if not is_traced(deltas) and not is_traced(radius):
         longest = float(np.linalg.norm(np.asarray(deltas), axis=-1).max())
         if longest > float(radius) * (1 + 1e-5):

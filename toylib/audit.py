@@ -26,7 +26,7 @@ from toylib.attacks import (
     vulnerability,
     worst_case,
 )
-from toylib.checks import check_key, is_traced
+from toylib.checks import check_key, check_positive
 from toylib.model import Params
 from toylib.rowspace import check_attack, row_space
 
@@ -92,11 +92,10 @@ def readings(params: Params, chosen_on: jax.Array, measured_on: jax.Array, radiu
     Raises:
         ValueError, TypeError: shapes that do not fit, values that are not finite, a radius not above 0.
     """
+    check_positive("radius", radius, "vulnerability is a gain relative to it")
     for X in (chosen_on, measured_on):
-        radius = check_attack(params, X, (None, None), radius)
-    if not is_traced(radius) and radius == 0:
-        raise ValueError("radius must be above 0, got 0; vulnerability is a gain relative to it")
-    return _readings(params, chosen_on, measured_on, radius)
+        norm = check_attack(params, X, (None, None), radius)
+    return _readings(params, chosen_on, measured_on, norm)
 
 
 @jax.jit

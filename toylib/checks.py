@@ -41,6 +41,13 @@ def check_real(name: str, value: Any, *, minimum: float = -np.inf, below: float 
         raise ValueError(f"{name} must lie in [{minimum:g}, {below:g}), got {worst}; pass a finite value in that range")
 
 
+def check_positive(name: str, value: Any, remedy: str) -> None:
+    """Check that `value` is a finite scalar above 0; on the host, so that a constant met while tracing is checked."""
+    check_real(name, value)
+    if not is_traced(value) and not float(value) > 0:
+        raise ValueError(f"{name} must be above 0, got {value}; {remedy}")
+
+
 def check_sparsity(S: Any, *, ndim: int = 0) -> None:
     """Check that S is a probability in [0, 1), in single precision too."""
     if not is_traced(S) and np.ndim(S) == ndim and np.asarray(S).dtype.kind in "fi":
