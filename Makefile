@@ -13,7 +13,7 @@ UV := uv==0.13.9
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help lab test lint unit nbval notebooks results bench lock newest clean
+.PHONY: help lab test lint unit faults nbval notebooks results bench lock newest clean
 # Nothing but .venv is imported from.
 unexport PYTHONPATH
 
@@ -33,6 +33,9 @@ lint: .venv/.installed ## check style and format, notebooks included
 
 unit: .venv/.installed ## run the unit and browser tests
 	$(PY) -m pytest tests $(ARGS)
+
+faults: .venv/.installed ## kill sweeps at 50 random times, and resume them
+	RANDOM_KILLS=25 $(PY) -m pytest tests/test_faults.py -s $(ARGS)
 
 nbval: .venv/.installed ## run every notebook and compare every stored output
 	$(PY) -m pytest -p no:cacheprovider --nbval --nbval-current-env --nbval-cell-timeout=300 notebooks $(ARGS)

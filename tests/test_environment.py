@@ -19,7 +19,21 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CORE = [Requirement(text) for text in PROJECT["dependencies"]]
 EXTRAS = {name: [Requirement(text) for text in texts] for name, texts in PROJECT["optional-dependencies"].items()}
 DIRECT = [*CORE, *(requirement for name in ("notebooks", "cluster", "test") for requirement in EXTRAS[name])]
-TARGETS = ["help", "lab", "test", "lint", "unit", "nbval", "notebooks", "results", "bench", "lock", "newest", "clean"]
+TARGETS = [
+    "help",
+    "lab",
+    "test",
+    "lint",
+    "unit",
+    "faults",
+    "nbval",
+    "notebooks",
+    "results",
+    "bench",
+    "lock",
+    "newest",
+    "clean",
+]
 DRAWING = ["style", "frames", "figures", "polyhedra", "adversarial", "explorers"]  # each may import those before it
 MODULES = sorted((ROOT / "toylib").rglob("*.py"))
 

@@ -29,6 +29,7 @@ from toylib.grids import Grid, extent
 from toylib.identity import FORMAT
 
 _CODECS = (ZstdCodec(level=1), Crc32cCodec())
+_CONFIG = {"write_empty_chunks": True}  # a chunk that is missing is damage, never a saving
 
 
 class Mark(NamedTuple):
@@ -95,7 +96,8 @@ class Store:
         self.marks = {int(mark.parent.name): self._read_mark(mark) for mark in path.glob("marks/*/zarr.json")}
         with _strings_allowed():
             self._group = zarr.open_group(path, mode="r+", zarr_format=3)
-            self._arrays = {name: array for name, array in self._group.arrays() if name not in self.grid.axes}
+            arrays = {name: array.with_config(_CONFIG) for name, array in self._group.arrays()}
+        self._arrays = {name: array for name, array in arrays.items() if name not in self.grid.axes}
         ndim = len(self.grid.axes)
         self.kinds = {
             name: (array.dtype.str, array.shape[ndim:], tuple(array.metadata.dimension_names[ndim:]))
@@ -122,6 +124,11 @@ class Store:
     def write(self, number: int, outcome: Outcome) -> None:
         """Write a batch completely and flush it to the disk, then its mark."""
         _check(self, outcome.fields)
+        self._write_data(number, outcome)
+        self._write_mark(number, outcome)
+        self.marks[number] = Mark(tuple(outcome.fields), outcome.failures)
+
+    def _write_data(self, number: int, outcome: Outcome) -> None:
         block = self.blocks[number]
         for name, field in outcome.fields.items():
             if name not in self._arrays:
@@ -132,6 +139,8 @@ class Store:
             self._arrays[name][block] = field.values.reshape(*extent(block), *field.values.shape[1:])
             for file in (chunk, *chunk.parents[: len(chunk.relative_to(self.path).parts)]):
                 _flush(file)
+
+    def _write_mark(self, number: int, outcome: Outcome) -> None:
         attributes = {"variables": list(outcome.fields), "failures": outcome.failures}
         mark = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
         folder = self.path / "marks" / str(number)
@@ -142,7 +151,6 @@ class Store:
         unfinished.replace(folder / "zarr.json")
         _flush(folder)
         _flush(folder.parent)
-        self.marks[number] = Mark(tuple(outcome.fields), outcome.failures)
 
     def forget(self, number: int) -> None:
         """Remove the mark of a batch, so that it is computed anew."""
@@ -190,7 +198,7 @@ class Store:
                 dimension_names=(*self.grid.axes, *field.dims),
                 attributes=field.attrs,
                 compressors=_CODECS,
-                config={"write_empty_chunks": True},  # a chunk that is missing is damage, never a saving
+                config=_CONFIG,
             )
 
     def _chunk(self, name: str, number: int) -> Path:

@@ -169,17 +169,18 @@ def plan(
     memory: int = 2**26,
     **fixed: Any,
 ) -> Plan:
-    """Say what a sweep will take, from the first batch, which is computed twice and timed the second time.
+    """Say what a sweep will take: from its first batch, which compiles, and one more of the same size, which is timed.
 
     Arguments and errors as in `run`; nothing is stored.
     """
     axes = _check_call(function, grid, fixed)
     blocks = axes.blocks(_block(function, axes, executor, batch, memory, fixed))
-    first = _call(executor, function, axes, blocks[0], fixed)
-    second = _call(executor, function, axes, blocks[0], fixed)
-    size = len(second.fields["failed"].values)
-    seconds = first.seconds + second.seconds * (axes.size / size - 1)
-    return Plan(axes.size, len(blocks), size, round(axes.size * _bytes(second) / size), seconds)
+    size = prod(extent(blocks[0]))
+    first = timed = _call(executor, function, axes, blocks[0], fixed)
+    if len(blocks) > 1 and prod(extent(blocks[1])) == size:
+        timed = _call(executor, function, axes, blocks[1], fixed)
+    seconds = first.seconds + timed.seconds * (axes.size / size - 1)
+    return Plan(axes.size, len(blocks), size, round(axes.size / size * _bytes(timed)), seconds)
 
 
 def status(store: str | Path) -> Status:
