@@ -94,9 +94,8 @@ class Store:
         self.shape = tuple(self.identity["block"])
         self.blocks = self.grid.blocks(self.shape)
         self.marks = {int(mark.parent.name): self._read_mark(mark) for mark in path.glob("marks/*/zarr.json")}
-        with _strings_allowed():
-            self._group = zarr.open_group(path, mode="r+", zarr_format=3)
-            arrays = {name: array.with_config(_CONFIG) for name, array in self._group.arrays()}
+        self._group = zarr.open_group(path, mode="r+", zarr_format=3)
+        arrays = {name: array.with_config(_CONFIG) for name, array in self._group.arrays()}
         self._arrays = {name: array for name, array in arrays.items() if name not in self.grid.axes}
         ndim = len(self.grid.axes)
         self.kinds = {
@@ -182,8 +181,7 @@ class Store:
 
     def dataset(self) -> xr.Dataset:
         """The labelled result; values are read when they are used."""
-        with _strings_allowed():
-            found = xr.open_zarr(self.path, chunks=None, decode_cf=False, consolidated=False)
+        found = xr.open_zarr(self.path, chunks=None, decode_cf=False, consolidated=False)
         return _labelled(self, {name: found[name].variable for name in self._arrays})
 
     def _create_array(self, name: str, field: Field) -> zarr.Array:
