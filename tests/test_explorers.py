@@ -12,8 +12,9 @@ import plotly.graph_objects as go
 import pytest
 from plots import plain
 
-from toylib import attacks, explorers
+from toylib import attacks, explorers, sweeps
 from toylib.adversarial import Limits
+from toylib.ensembles import trained
 from toylib.explorers import Explorer
 from toylib.features import Anticorrelated, Correlated
 from toylib.model import Params
@@ -230,9 +231,14 @@ def geometry():
     features, Ss = Correlated(2, 3), (0.8, 0.9)
     keys = jax.random.split(jax.random.key(0), 2)
     options = {"n_hidden": 3, "n_steps": 6, "population": True, "snapshots": (0, 2, 6), "scale": 0.3}
-    runs, twins = (train_ensemble(features, np.array(Ss), keys, linear=linear, **options) for linear in (False, True))
     levels = {S: {"PCA": (1 - S) / 3} for S in Ss}
-    return runs, twins, explorers.geometry(runs, twins, features, Ss, levels.__getitem__)
+    runs, labelled = [], []
+    for linear in (False, True):
+        runs.append(train_ensemble(features, np.array(Ss), keys, linear=linear, **options))
+        fixed = {"features": features, "keys": keys, "linear": linear, **options}
+        found = sweeps.run(trained, {"S": Ss, "seed": range(2)}, batch=4, progress=False, **fixed)
+        labelled.append(found.assign_coords(step=list(options["snapshots"])))
+    return *runs, explorers.geometry(*labelled, features, levels.__getitem__)
 
 
 def curve(figure, name):

@@ -10,14 +10,15 @@ import ipywidgets as widgets
 import jax
 import numpy as np
 import plotly.graph_objects as go
+import xarray as xr
 
 from toylib.adversarial import Limits, example
+from toylib.ensembles import as_run
 from toylib.features import Features
 from toylib.figures import gallery
 from toylib.frames import move
 from toylib.model import Params, reconstruct
 from toylib.polyhedra import story
-from toylib.runs import Run
 from toylib.trajectory import follow
 
 
@@ -140,38 +141,34 @@ def samples(distributions: Mapping[str, Features], Ss: Sequence[float], u: Mappi
     return Explorer("samples", draw, {"sparsity": [f"S = {S:.2f}" for S in Ss]})
 
 
-def geometry(
-    runs: Run, twins: Run, features: Features, Ss: Sequence[float], levels: Callable[[float], Mapping]
-) -> Explorer:
+def geometry(runs: xr.Dataset, twins: xr.Dataset, features: Features, levels: Callable[[float], Mapping]) -> Explorer:
     """Training runs of two sets of three features, scrubbed over sparsity, step and seed.
 
     Args:
-        runs: of `train_ensemble`, with leading axes (a, c).
-        twins: the linear twins, of the same shape.
+        runs: a sweep of `ensembles.trained` over S and seed, with a coordinate `step`.
+        twins: the same for the linear twins.
         features: `Correlated(2, 3)`.
-        Ss: (a,), the sparsities of the runs.
         levels: S -> losses by name, drawn as dashed lines.
     """
-    grid = [[follow(runs.member(a, c), features, S) for c in range(runs.diverged.shape[1])] for a, S in enumerate(Ss)]
-
-    loss_range = (0.5 * min(np.nanmin(runs.losses), *levels(max(Ss)).values()), 1.5 * float(np.nanmax(runs.losses)))
+    Ss, seeds, steps = (runs[name].values.tolist() for name in ("S", "seed", "step"))
+    paths = {(S, c): follow(as_run(runs.sel(S=S, seed=c)), features, S) for S in Ss for c in seeds}
+    loss_range = (
+        0.5 * min(float(runs.losses.min()), *levels(max(Ss)).values()),
+        1.5 * float(runs.losses.max()),
+    )
 
     def draw(sparsity: int, seed: int, step: int) -> go.Figure:
-        S = Ss[sparsity]
-        title = f"S = {S:.2f}, seed {seed}"
-        twin = twins.losses[sparsity, seed]
-        return story(
-            grid[sparsity][seed], step, features.sets, title=title, levels=levels(S), twin=twin, loss_range=loss_range
-        )
+        S, c = Ss[sparsity], seeds[seed]
+        title = f"S = {S:.2f}, seed {c}"
+        twin = twins.losses.sel(S=S, seed=c, method="nearest").values
+        return story(paths[S, c], step, features.sets, title=title, levels=levels(S), twin=twin, loss_range=loss_range)
 
     controls = {
         "sparsity": [f"S = {S:.2f}" for S in Ss],
-        "seed": [str(c) for c in range(runs.diverged.shape[1])],
-        "step": [f"{step:,}" for step in runs.steps],
+        "seed": [str(c) for c in seeds],
+        "step": [f"{step:,}" for step in steps],
     }
-    return Explorer(
-        "geometry", draw, controls, play="step", start={"sparsity": len(Ss) // 2, "step": len(runs.steps) - 1}
-    )
+    return Explorer("geometry", draw, controls, play="step", start={"sparsity": len(Ss) // 2, "step": len(steps) - 1})
 
 
 def attack(
