@@ -163,6 +163,19 @@ def test_imports_point_one_way(path):
     assert path.stem == "explorers" or "ipywidgets" not in third_party(path)
 
 
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_sweeps_and_labels_stay_where_they_belong(path):
+    allowed = {"sweeps": {"xarray"}, "store": {"xarray", "zarr"}, "ensembles": {"xarray"}, "explorers": {"xarray"}}
+    found = third_party(path) & {"xarray", "zarr", "dask", "distributed"}
+    assert found <= allowed.get(path.stem, set())
+
+
+def test_a_worker_loads_only_what_its_function_needs(tmp_path):
+    code = "import sys, toylib.batches; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert set(run.stdout.split()) & {"jax", "xarray", "zarr", "tqdm", "dask"} == set()
+
+
 def test_importing_toylib_loads_no_plotting_and_no_cluster(tmp_path):
     code = "import sys, toylib; print(toylib.__file__, *sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)

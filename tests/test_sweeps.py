@@ -326,7 +326,9 @@ def test_a_function_that_returns_something_else_stops_the_sweep(returned, error,
         ({"x": 3}, ValueError, r"values of x must be a sequence, got shape \(\)"),
         ({"x": [1, 2, 1]}, ValueError, "values of x must differ .* remove the repeats"),
         ({"x": [1.0, np.nan]}, ValueError, "values of x must be finite"),
-        ({"x": [print]}, TypeError, "values of x must be numbers or strings, got object; pass seeds for keys"),
+        ({"x": [print]}, TypeError, "values of x must be numbers or strings, got .*print.*; pass seeds for keys"),
+        ({"x": jax.random.split(jax.random.key(0))}, TypeError, "values of x must be numbers or strings, got Array"),
+        ({"x": [[1, 2], [3]]}, TypeError, "values of x must be numbers or strings, got"),
     ],
 )
 def test_grids_are_checked(grid, error, message):

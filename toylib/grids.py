@@ -89,19 +89,22 @@ def extent(block: Block) -> tuple[int, ...]:
 
 
 def _axis(name: str, values: Any) -> np.ndarray:
-    values = np.array(list(values) if isinstance(values, range) else values)
-    if values.dtype.kind not in "biufU":
+    try:
+        array = np.array(list(values) if isinstance(values, range) else values)
+    except (TypeError, ValueError):
+        array = np.array(None)
+    if array.dtype.kind not in "biufU":
         raise TypeError(
-            f"the values of {name} must be numbers or strings, got {values.dtype}; pass seeds for keys and names for "
+            f"the values of {name} must be numbers or strings, got {values!r:.200}; pass seeds for keys and names for "
             "functions, and look them up inside the function"
         )
-    if values.ndim != 1 or not values.size:
-        raise ValueError(f"the values of {name} must be a sequence, got shape {values.shape}; pass a list")
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
+    if array.ndim != 1 or not array.size:
+        raise ValueError(f"the values of {name} must be a sequence, got shape {array.shape}; pass a list")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise ValueError(f"the values of {name} must be finite, got {values}; remove NaN and infinity")
-    if len(np.unique(values)) < len(values):
+    if len(np.unique(array)) < len(array):
         raise ValueError(f"the values of {name} must differ from each other, got {values}; remove the repeats")
-    return values
+    return array
 
 
 def product(**columns: np.ndarray) -> dict[str, np.ndarray]:

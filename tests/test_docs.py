@@ -1,0 +1,40 @@
+"""The programs of docs/sweeps.md run as they stand, and its links lead somewhere."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[1] / "docs"
+TEXT = (DOCS / "sweeps.md").read_text(encoding="utf-8")
+PROGRAMS = dict(re.findall(r"<!-- file: (\S+) -->\n```python\n(.*?)```", TEXT, re.DOTALL))
+STATUS = "96 points: 96 done, 0 failed, 0 missing"
+
+
+def run(folder, name):
+    for file, text in PROGRAMS.items():
+        (folder / file).write_text(text, encoding="utf-8")
+    environment = os.environ | {"PYTHONWARNINGS": "error::UserWarning"}
+    command = [sys.executable, name]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True).stdout
+
+
+def test_the_first_program(tmp_path):
+    planned, status, loss = run(tmp_path, "octahedra.py").splitlines()
+    assert re.fullmatch(r"96 points in 1 batches of up to 96, \d\.\d MiB, about \d+ s in one worker", planned)
+    assert status == STATUS
+    assert 0 < float(loss) < 0.3
+
+
+@pytest.mark.parametrize("name", [name for name in PROGRAMS if name != "octahedra.py"])
+def test_the_programs_for_executors(tmp_path, name):
+    assert run(tmp_path, name).splitlines() == [STATUS]
+
+
+def test_the_page_is_linked():
+    for file in ("README.md", "CONTRIBUTING.md"):
+        assert "(docs/sweeps.md)" in (DOCS.parent / file).read_text(encoding="utf-8")
+    assert sorted(PROGRAMS) == ["octahedra.py", "processes.py", "with_dask.py"]
