@@ -223,6 +223,15 @@ def test_what_waits_is_cancelled_when_a_sweep_stops(monkeypatch):
     assert [future.cancelled() for future, *_ in lazy.waiting] == [True] * 10
 
 
+def test_what_waits_is_cancelled_when_writing_fails(monkeypatch):
+    lazy = Lazy()
+    monkeypatch.setattr(sweeps, "wait", lazy.wait)
+    with pytest.raises(ValueError, match="other names than the grid's axes") as caught:
+        run(lambda x: {"x": x}, {"x": range(8)}, batch=2, executor=lazy)
+    assert [future.cancelled() for future, *_ in lazy.waiting] == [True] * 3
+    assert caught.value.__notes__ == ["0 of 4 batches were done, and are lost: pass store=... to keep them"]
+
+
 # ---- failures
 
 
@@ -262,6 +271,29 @@ def test_failures_stay_until_a_retry(tmp_path):
     assert CALLS == []
     xr.testing.assert_identical(run(batch=3, store=tmp_path / "s", retry=True), run(batch=3))
     assert [seed.tolist() for _, seed, _ in CALLS[:2]] == [[1, 1, 1]] * 2
+
+
+def test_a_retry_that_fails_leaves_nothing_of_before(tmp_path):
+    LOST.append(1)
+    with pytest.warns(UserWarning, match="6 of 30"):
+        run(batch=15, store=tmp_path / "s")
+    LOST[:] = range(5)
+    with pytest.warns(UserWarning, match="30 of 30"):
+        found = run(batch=15, store=tmp_path / "s", retry=True)
+    assert list(found.data_vars) == ["failed"]
+    LOST[:] = [1]
+    with pytest.warns(UserWarning, match="6 of 30"):
+        run(batch=15, store=tmp_path / "s", retry=True)
+    LOST[:] = range(5)
+    STOPS.append(len(CALLS) + 29)  # the first batch fails anew, the second is not reached
+    with pytest.raises(KeyboardInterrupt):
+        run(batch=15, store=tmp_path / "s", retry=True)
+    LOST[:] = [1]
+    STOPS.clear()
+    with pytest.warns(UserWarning, match="18 of 30"):
+        found = run(batch=15, store=tmp_path / "s")
+    assert np.isnan(found.value.sel(name="a")).all()
+    assert not np.isnan(found.value.sel(name="long", seed=0)).any()
 
 
 def diverges(x):
@@ -488,6 +520,14 @@ def test_an_unfinished_creation_is_no_obstacle(tmp_path):
     (tmp_path / "s").mkdir()
     run(store=tmp_path / "s", batch=6)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["s"]
+
+
+def test_a_half_made_array_is_no_obstacle(tmp_path):
+    whole = run(batch=6, store=tmp_path / "s").load()
+    for mark in (tmp_path / "s").glob("marks/*/zarr.json"):
+        mark.unlink()
+    (tmp_path / "s" / "table" / "zarr.json").rename(tmp_path / "s" / "table" / "zarr.123.partial")
+    xr.testing.assert_identical(run(batch=6, store=tmp_path / "s"), whole)
 
 
 # ---- damage

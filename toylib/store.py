@@ -95,8 +95,9 @@ class Store:
         self.blocks = self.grid.blocks(self.shape)
         self.marks = {int(mark.parent.name): self._read_mark(mark) for mark in path.glob("marks/*/zarr.json")}
         self._group = zarr.open_group(path, mode="r+", zarr_format=3)
-        arrays = {name: array.with_config(_CONFIG) for name, array in self._group.arrays()}
-        self._arrays = {name: array for name, array in arrays.items() if name not in self.grid.axes}
+        # Not `group.arrays()`, which stumbles over an array that was being made when a sweep was killed.
+        names = {file.parent.name for file in path.glob("*/zarr.json")} - {"marks", *self.grid.axes}
+        self._arrays = {name: self._group[name].with_config(_CONFIG) for name in names}
         ndim = len(self.grid.axes)
         self.kinds = {
             name: (array.dtype.str, array.shape[ndim:], tuple(array.metadata.dimension_names[ndim:]))
@@ -129,12 +130,13 @@ class Store:
 
     def _write_data(self, number: int, outcome: Outcome) -> None:
         block = self.blocks[number]
+        for name in self._arrays:  # what is there may be damaged, and zarr would read it to fill up a chunk
+            self._chunk(name, number).unlink(missing_ok=True)
         for name, field in outcome.fields.items():
             if name not in self._arrays:
                 self._arrays[name], self.kinds[name] = self._create_array(name, field), _kind(field)
                 _flush(self.path / name / "zarr.json")
             chunk = self._chunk(name, number)
-            chunk.unlink(missing_ok=True)  # zarr would read it to fill up an incomplete one, damaged or not
             self._arrays[name][block] = field.values.reshape(*extent(block), *field.values.shape[1:])
             for file in (chunk, *chunk.parents[: len(chunk.relative_to(self.path).parts)]):
                 _flush(file)

@@ -7,6 +7,7 @@ import inspect
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, wait
+from contextlib import closing
 from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -150,9 +151,10 @@ def run(
     work = [number for number in range(len(kept.blocks)) if number not in kept.marks]
     with bar(len(kept.blocks), "batch", None if progress else False, initial=len(kept.marks)) as shown:
         try:
-            for number, outcome in _outcomes(function, kept, work, executor, in_flight, fixed):
-                kept.write(number, outcome)
-                shown.update()
+            with closing(_outcomes(function, kept, work, executor, in_flight, fixed)) as outcomes:
+                for number, outcome in outcomes:
+                    kept.write(number, outcome)
+                    shown.update()
         except BaseException as error:
             error.add_note(_what_is_done(kept, path))
             raise
