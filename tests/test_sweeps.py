@@ -241,6 +241,8 @@ def test_failing_points_are_found_and_the_others_kept(tmp_path):
         UserWarning, match=r"6 of 30 points failed, name=a, seed=1, S=0.5: RuntimeError: .* \(and 5 more"
     ):
         found = run(batch=15, store=tmp_path / "s")
+    for name, seed, S in CALLS:
+        sweeps.product(name=name, seed=seed, S=S)  # parts of a batch are products too
     good = run(batch=15, grid=GRID | {"seed": [0, 2, 3, 4]})
     np.testing.assert_array_equal(found.failed, np.broadcast_to(np.array([0, 1, 0, 0, 0], bool)[:, None], (2, 5, 3)))
     for name in ("value", "table", "plain", "word", "late"):

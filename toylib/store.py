@@ -46,6 +46,7 @@ class Memory:
         """Keep nothing yet."""
         self.identity, self.grid, self.blocks = identity, grid, grid.blocks(shape)
         self.marks: dict[int, Mark] = {}
+        self.variables: tuple[str, ...] = ()
         self.kinds: dict[str, Any] = {}
         self._values: dict[str, np.ndarray] = {}
         self._attrs: dict[str, Any] = {}
@@ -60,7 +61,7 @@ class Memory:
                 self.kinds[name], self._attrs[name] = _kind(field), field.attrs
             part = self._values[name][self.blocks[number]]
             part[...] = field.values.reshape(part.shape)
-        self.marks[number] = Mark(tuple(outcome.fields), outcome.failures)
+        _add_mark(self, number, outcome)
 
     def dataset(self) -> xr.Dataset:
         """The labelled result."""
@@ -94,6 +95,7 @@ class Store:
         self.shape = tuple(self.identity["block"])
         self.blocks = self.grid.blocks(self.shape)
         self.marks = {int(mark.parent.name): self._read_mark(mark) for mark in path.glob("marks/*/zarr.json")}
+        self.variables = _names(self.marks)
         self._group = zarr.open_group(path, mode="r+", zarr_format=3)
         # Not `group.arrays()`, which stumbles over an array that was being made when a sweep was killed.
         names = {file.parent.name for file in path.glob("*/zarr.json")} - {"marks", *self.grid.axes}
@@ -126,7 +128,7 @@ class Store:
         _check(self, outcome.fields)
         self._write_data(number, outcome)
         self._write_mark(number, outcome)
-        self.marks[number] = Mark(tuple(outcome.fields), outcome.failures)
+        _add_mark(self, number, outcome)
 
     def _write_data(self, number: int, outcome: Outcome) -> None:
         block = self.blocks[number]
@@ -247,7 +249,7 @@ def _kind(field: Field) -> tuple[str, tuple[int, ...], tuple[str, ...]]:
 
 def _check(kept: "Memory | Store", fields: dict[str, Field]) -> None:
     """Check that a batch fits the grid and the batches before it; TypeError or ValueError if not."""
-    expected, sizes = _names(kept.marks), {}
+    expected, sizes = kept.variables, {}
     if len(fields) > 1 and len(expected) > 1 and set(fields) != set(expected):
         raise ValueError(f"every batch must return {', '.join(expected)}, got {', '.join(fields)}")
     for name, field in fields.items():
@@ -263,6 +265,11 @@ def _check(kept: "Memory | Store", fields: dict[str, Field]) -> None:
                 )
     if taken := set(fields) & set(kept.grid.axes):
         raise ValueError(f"results must have other names than the grid's axes, got {', '.join(taken)}; rename them")
+
+
+def _add_mark(kept: "Memory | Store", number: int, outcome: Outcome) -> None:
+    kept.marks[number] = Mark(tuple(outcome.fields), outcome.failures)
+    kept.variables = max(kept.variables, kept.marks[number].variables, key=len)
 
 
 def _names(marks: dict[int, Mark]) -> tuple[str, ...]:
