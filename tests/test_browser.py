@@ -218,7 +218,8 @@ def check_story(lab: Lab) -> None:
 
     def shown(weights: str, of: str = "run") -> dict:
         W = np.array(lab.evaluate(weights))
-        turned = np.array(lab.evaluate(f"trajectory.upright({of}.weights[..., -1, :, :], features.sets)")) @ W
+        upright = "__import__('toylib.trajectory', fromlist=['upright']).upright"
+        turned = np.array(lab.evaluate(f"{upright}({of}.weights[..., -1, :, :], features.sets)")) @ W
         return {(gram, "z"): W.T @ W, **{(corners, axis): turned[i, :3] for i, axis in enumerate("xyz")}}
 
     cell = lab.cell("explorer = explorers.geometry")
@@ -226,10 +227,10 @@ def check_story(lab: Lab) -> None:
     lab.press(lab.slider(cell, "sparsity"), "End")
     lab.press(lab.slider(cell, "seed"), "Home", "ArrowRight")
     lab.press(lab.slider(cell, "step"), "Home", "ArrowRight", "ArrowRight")
-    expected = shown("explored.weights[5, 1, 2]", of="explored.member(5, 1)")
-    lab.wait_for_data(plot, {**expected, (losses, "y"): lab.evaluate("explored.losses[5, 1]")})
+    expected = shown("explored.weights[5, 1, 2].values", of="explored[dict(S=5, seed=1)]")
+    lab.wait_for_data(plot, {**expected, (losses, "y"): lab.evaluate("explored.losses[5, 1].values")})
     lab.drag(lab.slider(cell, "step"), 1000)
-    lab.wait_for_data(plot, shown("explored.weights[5, 1, -1]", of="explored.member(5, 1)"))
+    lab.wait_for_data(plot, shown("explored.weights[5, 1, -1].values", of="explored[dict(S=5, seed=1)]"))
     lab.screenshot("geometry-explorer", plot)
     baked = lab.plot(lab.cell("figures.frames("))
     for fraction, stop in ((0.0, 0), (1.0, -1)):
