@@ -331,14 +331,14 @@ def test_divergence_raises_with_step_loss_and_rate():
 
 
 def interrupt_at(monkeypatch, step):
-    advance = training._advance
+    advance = training.advance
 
     def interrupted(setting, inputs, state, start, stop):
         if stop > step:
             raise KeyboardInterrupt
         return advance(setting, inputs, state, start, stop)
 
-    monkeypatch.setattr(training, "_advance", interrupted)
+    monkeypatch.setattr(training, "advance", interrupted)
 
 
 STEPS = (0, 5, 10, 20, 40, N_STEPS)
