@@ -8,11 +8,10 @@ other schedules, `capacity` varies the number of hidden dimensions. A seed has i
 samples of its own. Norms are fractions of the mean input norm E‖x‖. Attributes hold key, sizes and versions.
 """
 
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -43,87 +42,94 @@ ATTACKS = {
 """What a model can be trained on; latent PGD takes 5 steps from one random start."""
 HALF_CLEAN = {f"{name}, half clean": name for name in ("random feature, +", "latent PGD")}
 """Half of the weight of the loss on clean samples, half on attacked ones."""
-BATCH, STEPS = 256, 4000
+FIXED = {"key": jax.random.key(KEY), "n_steps": 4000, "batch_size": 256}
 STORED = ("random feature, +", "worst feature, +", "one step", "latent PGD", "noise")  # whose weights are kept, seed 0
 
 
+@cache  # a schedule compiles anew for each object
 def schedule(n_steps: int) -> optax.GradientTransformation:
     """Adam from a learning rate of 0.01 down a cosine to 0: fixed before the map was measured."""
     return optax.adam(optax.cosine_decay_schedule(0.01, n_steps))
 
 
-FIXED = schedule(STEPS)
 BUDGETS = {
     "0.001 constant, 4,000 steps": {"optimizer": optax.adam(0.001)},
     "0.001 constant, 16,000 steps": {"optimizer": optax.adam(0.001), "n_steps": 16_000},
     "0.01 cosine, 4,000 steps": {},
-    "0.01 cosine, 16,000 steps": {"optimizer": schedule(16_000), "n_steps": 16_000},
-    "0.01 cosine, 4,000 steps, norm ramped over half": {"ramp": STEPS // 2},
+    "0.01 cosine, 16,000 steps": {"n_steps": 16_000},
+    "0.01 cosine, 4,000 steps, norm ramped over half": {"ramp": 2000},
     "0.01 cosine, 4,000 steps, batch 1,024": {"batch_size": 1024},
 }
 """Learning rate of Adam, number of steps, and what else differs."""
 
 
-def train(seed: int, density: float, norms, attack: str | None, *, n_hidden: int = N_HIDDEN, **options):
+def train(
+    seed: int, density: float, norms, attack: str, *, key, n_steps, n_hidden: int = N_HIDDEN, optimizer=None, **options
+):
     """Models of one seed and density, one for each norm: a Run with leading axis (norm,)."""
-    k_init, k_data, _ = _keys(seed)
-    settings = {"n_steps": STEPS, "batch_size": BATCH, "optimizer": FIXED} | options
+    k_init, k_data, _ = _keys(key, seed)
     run = train_ensemble(
         FEATURES,
         [1 - density],
         k_init[None],
         n_hidden=n_hidden,
+        n_steps=n_steps,
         data_key=k_data,
-        snapshots=[settings["n_steps"]],
+        optimizer=optimizer or schedule(n_steps),
+        snapshots=[n_steps],
         perturb=ATTACKS[attack],
         radius=np.asarray(norms) * mean_norm(density),
         progress=False,
-        **settings,
+        **options,
     )
     return run.member(0, slice(None), 0)
 
 
-def measure(seed: int, density: float, norms, params: Params) -> dict[str, np.ndarray]:
-    """All that is stored of the models of one seed and density, params (norm, ...), trained at these norms."""
-    _, _, k_test = _keys(seed)
+def measure(seed: int, density: float, norms, run, *, key) -> dict:
+    """All that is stored of the models of one seed and density, a run (norm,) trained at these norms."""
+    _, _, k_test = _keys(key, seed)
     x = FEATURES.sample(1 - density, SAMPLES, key=k_test)
 
     def under(fraction, model):
         return float(attacked_loss(model, x[:ATTACKED], float(fraction * mean_norm(density)), key=k_test))
 
-    models = [jax.tree.map(lambda leaf, i=i: leaf[i], params) for i in range(len(norms))]
-    return {
-        **jax.vmap(superposition)(params.W)._asdict(),
-        "clean_loss": [float(loss(model, x)) for model in models],
-        "clean_loss_of_attacked": [under(0, model) for model in models],
+    models = [Params(W, b) for W, b in zip(*run.params, strict=True)]
+    row = {
+        **jax.vmap(superposition)(run.params.W)._asdict(),
+        "clean_loss": [loss(model, x) for model in models],
+        "clean_loss_of_attacked": [loss(model, x[:ATTACKED]) for model in models],
         "loss_under_own_norm": [under(norm, model) for norm, model in zip(norms, models, strict=True)],
         "loss_under_reference": [[under(norm, model) for norm in REFERENCE_NORMS] for model in models],
     }
+    row = {name: np.asarray(values, np.float32) for name, values in row.items()}
+    row["loss_under_reference"] = (("reference_norm",), row["loss_under_reference"])
+    return row | {"diverged": run.diverged}
 
 
-def point_of_map(training, seed, density, norm) -> dict[str, np.ndarray]:
+def point_of_map(training, seed, density, norm, *, key, **settings) -> dict:
     """What models trained on `training` (an attack, or half of one) become: a batch of one seed and density."""
     axes = sweeps.product(training=training, seed=seed, density=density, norm=norm)
     (training,), (seed,), (density,), norms = axes.values()
     mix = 0.5 if training in HALF_CLEAN else 1.0
-    run = train(seed, density, norms, HALF_CLEAN.get(training, training), mix=mix)
-    return _row(run, measure(seed, density, norms, run.params)) | {"W": run.params.W, "b": run.params.b}
+    run = train(seed, density, norms, HALF_CLEAN.get(training, training), mix=mix, key=key, **settings)
+    weights = {"W": (("hidden", "feature"), run.params.W), "b": (("feature",), run.params.b)}
+    return measure(seed, density, norms, run, key=key) | weights
 
 
-def point_of_budget(budget, seed, density, norm) -> dict[str, np.ndarray]:
+def point_of_budget(budget, seed, density, norm, *, key, **settings) -> dict:
     """The same for the paper's attack, a random feature with sign +, under another schedule."""
     axes = sweeps.product(budget=budget, seed=seed, density=density, norm=norm)
     (budget,), (seed,), (density,), norms = axes.values()
-    run = train(seed, density, norms, "random feature, +", **BUDGETS[budget])
-    return _row(run, measure(seed, density, norms, run.params))
+    run = train(seed, density, norms, "random feature, +", key=key, **settings | BUDGETS[budget])
+    return measure(seed, density, norms, run, key=key)
 
 
-def point_of_capacity(training, n_hidden, seed, density, norm) -> dict[str, np.ndarray]:
+def point_of_capacity(training, n_hidden, seed, density, norm, *, key, **settings) -> dict:
     """The same for another number of hidden dimensions."""
     axes = sweeps.product(training=training, n_hidden=n_hidden, seed=seed, density=density, norm=norm)
     (training,), (n_hidden,), (seed,), (density,), norms = axes.values()
-    run = train(seed, density, norms, training, n_hidden=int(n_hidden))
-    return _row(run, measure(seed, density, norms, run.params))
+    run = train(seed, density, norms, training, n_hidden=int(n_hidden), key=key, **settings)
+    return measure(seed, density, norms, run, key=key)
 
 
 def mean_norm(density: float) -> float:
@@ -131,10 +137,85 @@ def mean_norm(density: float) -> float:
     return float(FEATURES.mean_norm(1 - density))
 
 
-def _keys(seed: int) -> jax.Array:
+def _keys(key: jax.Array, seed: int) -> jax.Array:
     """For the initial weights and attacks, the data stream, and the test."""
-    return jax.random.split(jax.random.fold_in(jax.random.key(KEY), int(seed)), 3)
+    return jax.random.split(jax.random.fold_in(key, int(seed)), 3)
 
 
-def _row(run, columns: dict) -> dict[str, np.ndarray]:
-    return {k: np.asarray(v, np.float32) for k, v in columns.items()} | {"diverged": run.diverged}
+SWEEPS = {
+    "map": (
+        point_of_map,
+        {
+            "training": [*ATTACKS, *HALF_CLEAN],
+            "seed": list(SEEDS),
+            "density": DENSITIES,
+            "norm": (NORMS, {"units": "E‖x‖"}),
+        },
+    ),
+    "budget": (
+        point_of_budget,
+        {
+            "budget": list(BUDGETS),
+            "seed": list(SEEDS),
+            "density": (0.1, 0.05),
+            "norm": ((0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5), {"units": "E‖x‖"}),
+        },
+    ),
+    "capacity": (
+        point_of_capacity,
+        {
+            "training": ["random feature, +", "one step"],
+            "n_hidden": (4, 8, 16, 24, 32, 40, 60),
+            "seed": list(SEEDS),
+            "density": (0.3, 0.1, 0.03),
+            "norm": ((0, 0.1, 0.2, 0.4, 0.8), {"units": "E‖x‖"}),
+        },
+    ),
+}
+
+
+def path(name: str) -> Path:
+    """Of the stored dataset."""
+    return Path(__file__).with_name(f"{Path(__file__).stem}_{name}.nc")
+
+
+def main() -> None:
+    """Sweep, and write what the notebook shows."""
+    for name, (function, grid) in SWEEPS.items():
+        norms = grid["norm"][0]
+        data = sweeps.run(function, grid, store=path(name).with_suffix(".zarr"), batch=len(norms), **FIXED).load()
+        if name == "map":
+            weights = {key: data[key].sel(training=list(STORED), seed=0) for key in ("W", "b")}
+            data = data.drop_vars(weights).assign(
+                {key: kept.drop_vars("seed").rename(training="stored") for key, kept in weights.items()}
+            )
+        for variable, text in _DESCRIPTIONS.items():
+            data[variable].attrs["description"] = text
+        data = data.assign({key: data[key].astype(np.int8) for key in ("failed", "diverged")})
+        data = data.assign_coords(reference_norm=list(REFERENCE_NORMS))
+        data.attrs["command"], data.attrs["key"] = "make results", KEY
+        data.attrs["setting"] = (
+            f"{N_FEATURES} features, {N_HIDDEN} hidden dimensions, fresh batches, Adam from 0.01 down a cosine, where "
+            f"not said otherwise; tests on {SAMPLES} samples, under attack {ATTACKED}"
+        )
+        unfinished = path(name).with_suffix(".unfinished")
+        data.to_netcdf(unfinished, engine="scipy")
+        unfinished.replace(path(name))
+        print(f"{path(name).name}: {data.norm.size * np.prod([data.sizes[d] for d in grid if d != 'norm'])} models")
+
+
+_DESCRIPTIONS = {
+    "features_per_dimension": "squared Frobenius norm of W over its number of rows",
+    "kept": "number of features with a norm above 0.5",
+    "dimensionality": "mean dimensionality of the kept features, 0 where none is",
+    "interference": "largest entry of the Gram matrix off the diagonal, in size",
+    "mean_interference": "mean size of the entries of the Gram matrix between kept features",
+    "effective": "exp of the entropy of the shares of the squared norms",
+    "clean_loss": "loss on test samples",
+    "clean_loss_of_attacked": "loss on those test samples that are attacked",
+    "loss_under_own_norm": "loss under the strongest gradient attack, of the norm of the training",
+    "loss_under_reference": "loss under the strongest gradient attack, norms 0.1 and 0.4 E|x|",
+}
+
+if __name__ == "__main__":
+    main()
