@@ -58,14 +58,23 @@ def superposition(W: jax.Array) -> Superposition:
     mass = jnp.square(W).sum(0)
     kept = mass > KEPT**2
     gram = jnp.abs(W.T @ W - jnp.diag(mass))
-    count = kept.sum()
-    pairs = kept[:, None] & kept[None]
-    share = mass / jnp.maximum(mass.sum(), jnp.finfo(mass.dtype).tiny)
+    pairs = kept[:, None] & kept[None] & ~jnp.eye(len(mass), dtype=bool)
+    total = mass.sum()
+    share = mass / jnp.where(total > 0, total, 1)
     entropy = -jnp.where(share > 0, share * jnp.log(jnp.where(share > 0, share, 1)), 0).sum()
-    mean_dimensionality = jnp.where(kept, feature_dimensionality(W), 0).sum() / jnp.maximum(count, 1)
-    between = jnp.where(pairs, gram, 0).sum() / jnp.maximum(count * (count - 1), 1)
-    effective = jnp.where(mass.sum() > 0, jnp.exp(entropy), 0)
-    return Superposition(features_per_dimension(W), count, mean_dimensionality, gram.max(), between, effective)
+    return Superposition(
+        features_per_dimension(W),
+        kept.sum(),
+        _mean(feature_dimensionality(W), kept),
+        gram.max(),
+        _mean(gram, pairs),
+        jnp.where(total > 0, jnp.exp(entropy), 0),
+    )
+
+
+def _mean(values: jax.Array, where: jax.Array) -> jax.Array:
+    """The mean over the entries where a condition holds; 0 where it never does."""
+    return jnp.where(where, values, 0).sum() / jnp.maximum(where.sum(), 1).astype(values.dtype)
 
 
 def eliminated(found: Superposition, n_hidden: int) -> np.ndarray:
