@@ -2,10 +2,11 @@
 
     make results        about XX minutes on 2 cores for this script; stopped, it goes on where it was when called again
 
-Three labelled datasets (xarray.open_dataset), every model with 40 features of equal importance: `map` crosses what the
+Four labelled datasets (xarray.open_dataset), every model with 40 features of equal importance: `map` crosses what the
 model trains on with seed, density and attack norm (8 hidden dimensions), `budget` repeats the paper's attack under
-other schedules, `capacity` varies the number of hidden dimensions. A seed has initial weights, a data stream and test
-samples of its own. Norms are fractions of the mean input norm E‖x‖. Attributes hold key, sizes and versions.
+other schedules, `capacity` varies the number of hidden dimensions, `release` attacks a trained model and then stops. A
+seed has initial weights, a data stream and test samples of its own. Norms are fractions of the mean input norm E‖x‖.
+Attributes hold key, sizes and versions.
 """
 
 from functools import cache, partial
@@ -17,6 +18,7 @@ import optax
 
 from toylib import attacks, sweeps
 from toylib.features import Independent
+from toylib.geometry import interference_similarity
 from toylib.model import Params, loss
 from toylib.robustness import attacked_loss, superposition
 from toylib.training import train_ensemble
@@ -40,6 +42,7 @@ ATTACKS = {
     "noise": attacks.random_direction,
 }
 """What a model can be trained on; latent PGD takes 5 steps from one random start."""
+LEGS = ("plain", "attacked", "released")
 HALF_CLEAN = {f"{name}, half clean": name for name in ("random feature, +", "latent PGD")}
 """Half of the weight of the loss on clean samples, half on attacked ones."""
 FIXED = {"key": jax.random.key(KEY), "n_steps": 4000, "batch_size": 256}
@@ -132,6 +135,49 @@ def point_of_capacity(training, n_hidden, seed, density, norm, *, key, **setting
     return measure(seed, density, norms, run, key=key)
 
 
+def point_of_release(training, seed, density, norm, *, key, n_steps, **settings) -> dict:
+    """Three legs of n_steps each: plain training, under attack from there on, and plain again."""
+    axes = sweeps.product(training=training, seed=seed, density=density, norm=norm)
+    (training,), (seed,), (density,), norms = axes.values()
+    legs, start = [], None
+    for leg, fractions in enumerate((np.zeros(len(norms)), norms, np.zeros(len(norms)))):
+        # Seeds above all others give each leg batches of its own.
+        k_init, k_data, _ = _keys(key, int(seed) + 1000 * leg)
+        run = train_ensemble(
+            FEATURES,
+            [1 - density],
+            k_init[None],
+            n_hidden=N_HIDDEN,
+            n_steps=n_steps,
+            data_key=k_data,
+            start=start,
+            optimizer=schedule(n_steps),
+            snapshots=leg_steps(n_steps),
+            perturb=ATTACKS[training],
+            radius=np.asarray(fractions) * mean_norm(density),
+            progress=False,
+            **settings,
+        )
+        start = run.params
+        legs.append(run.member(0, slice(None), 0))
+    W = np.stack([run.weights for run in legs], axis=1)
+    found = jax.vmap(jax.vmap(jax.vmap(superposition)))(W)
+    similarity = jax.vmap(interference_similarity)(W[:, 2, -1], W[:, 0, -1])
+    of_leg = {name: (("leg", "snapshot"), np.asarray(values, np.float32)) for name, values in found._asdict().items()}
+    losses = np.stack([run.losses for run in legs], axis=1)
+    return of_leg | {
+        "population_loss": (("leg", "snapshot"), losses),
+        "returned": np.asarray(similarity),
+        "W": (("leg", "snapshot", "hidden", "feature"), W),
+        "diverged": np.any([run.diverged for run in legs], axis=0),
+    }
+
+
+def leg_steps(n_steps: int) -> np.ndarray:
+    """Steps of a leg at which it is looked at."""
+    return np.unique([0, *np.geomspace(10, n_steps, 23).astype(int)])
+
+
 def mean_norm(density: float) -> float:
     """E‖x‖ over all inputs, empty ones included."""
     return float(FEATURES.mean_norm(1 - density))
@@ -165,10 +211,19 @@ SWEEPS = {
         point_of_capacity,
         {
             "training": ["random feature, +", "one step"],
-            "n_hidden": (4, 8, 16, 24, 32, 40, 60),
+            "n_hidden": (4, 8, 16, 24, 40, 60),
             "seed": list(SEEDS),
-            "density": (0.3, 0.1, 0.03),
+            "density": (0.1, 0.03),
             "norm": ((0, 0.1, 0.2, 0.4, 0.8), {"units": "E‖x‖"}),
+        },
+    ),
+    "release": (
+        point_of_release,
+        {
+            "training": ["random feature, +", "one step"],
+            "seed": list(SEEDS),
+            "density": (0.1, 0.03),
+            "norm": ((0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0, 1.25, 1.5), {"units": "E‖x‖"}),
         },
     ),
 }
@@ -184,27 +239,37 @@ def main() -> None:
     for name, (function, grid) in SWEEPS.items():
         norms = grid["norm"][0]
         data = sweeps.run(function, grid, store=path(name).with_suffix(".zarr"), batch=len(norms), **FIXED).load()
+        models = int(np.prod([data.sizes[axis] for axis in grid]))
+        shown = data.drop_vars([key for key in ("W", "b") if key in data])
         if name == "map":
-            weights = {key: data[key].sel(training=list(STORED), seed=0) for key in ("W", "b")}
-            data = data.drop_vars(weights).assign(
-                {key: kept.drop_vars("seed").rename(training="stored") for key, kept in weights.items()}
-            )
-        for variable, text in _DESCRIPTIONS.items():
-            data[variable].attrs["description"] = text
-        data = data.assign({key: data[key].astype(np.int8) for key in ("failed", "diverged")})
-        data = data.assign_coords(reference_norm=list(REFERENCE_NORMS))
-        data.attrs["command"], data.attrs["key"] = "make results", KEY
-        data.attrs["setting"] = (
-            f"{N_FEATURES} features, {N_HIDDEN} hidden dimensions, fresh batches, Adam from 0.01 down a cosine, where "
-            f"not said otherwise; tests on {SAMPLES} samples, under attack {ATTACKED}"
-        )
+            weights = data[["W", "b"]].sel(training=list(STORED), seed=0, drop=True)
+            shown = shown.merge(weights.rename(training="stored"))
+        elif name == "release":
+            shown["W"] = data.W.sel(training="random feature, +", seed=0, density=0.1, drop=True)
+            shown = shown.assign_coords(snapshot=leg_steps(FIXED["n_steps"]), leg=list(LEGS))
+        if "reference_norm" in shown.dims:
+            shown = shown.assign_coords(reference_norm=list(REFERENCE_NORMS))
+        for variable in shown.data_vars:
+            shown[variable].attrs["description"] = _DESCRIPTIONS[variable]
+        shown = shown.assign({key: shown[key].astype(np.int8) for key in ("failed", "diverged")})
+        shown.attrs |= {"command": "make results", "setting": _SETTING}
         unfinished = path(name).with_suffix(".unfinished")
-        data.to_netcdf(unfinished, engine="scipy")
+        shown.to_netcdf(unfinished, engine="scipy")
         unfinished.replace(path(name))
-        print(f"{path(name).name}: {data.norm.size * np.prod([data.sizes[d] for d in grid if d != 'norm'])} models")
+        print(f"{path(name).name}: {models:,} models, {path(name).stat().st_size / 1024:,.0f} KiB")
 
 
+_SETTING = (
+    f"{N_FEATURES} features, {N_HIDDEN} hidden dimensions, fresh batches, Adam from 0.01 down a cosine, where not said "
+    f"otherwise; tests on {SAMPLES} samples, under attack {ATTACKED}"
+)
 _DESCRIPTIONS = {
+    "W": "weights of the models of seed 0",
+    "b": "biases of the models of seed 0",
+    "diverged": "whether training left the finite numbers",
+    "failed": "whether the point could not be computed",
+    "population_loss": "loss on the population nodes",
+    "returned": "cosine between the interferences at the end of the first and of the last leg",
     "features_per_dimension": "squared Frobenius norm of W over its number of rows",
     "kept": "number of features with a norm above 0.5",
     "dimensionality": "mean dimensionality of the kept features, 0 where none is",
