@@ -245,7 +245,7 @@ def main() -> None:
             weights = data[["W", "b"]].sel(training=list(STORED), seed=0, drop=True)
             shown = shown.merge(weights.rename(training="stored"))
         elif name == "release":
-            shown["W"] = data.W.sel(training="random feature, +", seed=0, density=0.1, drop=True)
+            shown["W"] = data.W.sel(training="random feature, +", seed=0, density=0.1, norm=1.0, drop=True)
             shown = shown.assign_coords(snapshot=leg_steps(FIXED["n_steps"]), leg=list(LEGS))
         if "reference_norm" in shown.dims:
             shown = shown.assign_coords(reference_norm=list(REFERENCE_NORMS))
