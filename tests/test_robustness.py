@@ -4,13 +4,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
 from toylib import theory
 from toylib.features import Independent
 from toylib.model import Params, loss
-from toylib.robustness import Superposition, attacked_loss, eliminated, given_up, outcome, reduced, superposition
+from toylib.robustness import (
+    Superposition,
+    attacked_loss,
+    eliminated,
+    given_up,
+    outcome,
+    outcomes,
+    reduced,
+    superposition,
+)
 
 KEY = jax.random.key(0)
 N, M = 12, 4
@@ -150,6 +160,23 @@ def test_what_happened_to_half_of_the_seeds_counts():
     assert outcome(seeds([1.0] * 4, [4, 5, 6, 6], **clean), plain, M) == "reduced"
     assert outcome(seeds([0.1] * 4, [0, 0, 1, 1]), plain, M) == "given up"
     assert outcome(plain, plain, M) == "none"
+
+
+def test_a_table_of_outcomes_is_that_of_its_cells():
+    """Two trainings of three seeds and norms, each cell built to end in one way, whatever the order of the axes."""
+    ends = {"none": (2.0, 8, 0.5, 1.0), "eliminated": (1.0, 4, 1.0, 0.0), "given up": (0.0, 0, 0.0, 0.0)}
+    wanted = np.array([["none", "none", "eliminated"], ["none", "given up", "eliminated"]])
+    values = np.array([[[ends[name] for name in row] for _ in range(3)] for row in wanted])  # training, seed, norm
+    fields = ("features_per_dimension", "kept", "dimensionality", "interference")
+    data = {name: (("training", "seed", "norm"), values[..., i]) for i, name in enumerate(fields)}
+    data |= dict.fromkeys(("mean_interference", "effective"), data["kept"])
+    data = xr.Dataset(data, {"training": ["a", "b"], "norm": [0.0, 0.5, 1.0]})
+    for order in (("training", "seed", "norm"), ("norm", "seed", "training")):
+        table = outcomes(data.transpose(*order), M)
+        assert table.dims == ("training", "norm")
+        assert (table.values == wanted).all()
+    with pytest.raises(ValueError, match=r"the first norm must be 0, plain training, got 0.5; sort by norm"):
+        outcomes(data.isel(norm=[1, 0, 2]), M)
 
 
 # Robustness

@@ -7,7 +7,7 @@ Source: Elhage et al. 2022, "Relationship to Adversarial Robustness", last parag
 """
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -137,6 +137,36 @@ def outcome(found: Superposition, plain: Superposition, n_hidden: int) -> str:
         if np.mean(happened) >= 0.5:
             return name
     return "reduced" if reduced(found, plain) else "none"
+
+
+def measured(data: Any) -> Superposition:
+    """The fields of a dataset (xarray) of trained models as a Superposition of arrays, in the order of its axes."""
+    return Superposition(*(np.asarray(data[name]) for name in Superposition._fields))
+
+
+def outcomes(data: Any, n_hidden: int) -> Any:
+    """How training ended in every cell of a grid of trained models, over its seeds.
+
+    Args:
+        data: a dataset (xarray) with the fields of Superposition over the dimensions seed, norm and others; the first
+            norm is 0, plain training.
+        n_hidden: m.
+
+    Returns:
+        A DataArray of `outcome`, without the seed; "none" at norm 0.
+
+    Raises:
+        ValueError: the first norm is not 0, or the seeds are too few.
+    """
+    if float(data.norm[0]) != 0:
+        raise ValueError(f"the first norm must be 0, plain training, got {float(data.norm[0])}; sort by norm")
+    kept = data.kept.transpose("seed", ..., "norm")
+    table = kept.isel(seed=0, drop=True).astype("U10")
+    found = measured(data.transpose("seed", ..., "norm"))
+    for at in np.ndindex(table.shape):
+        cell, plain = (Superposition(*(field[:, *where] for field in found)) for where in (at, (*at[:-1], 0)))
+        table[at] = outcome(cell, plain, n_hidden)
+    return table
 
 
 def attacked_loss(params: Params, X: jax.Array, radius: ArrayLike, *, key: jax.Array) -> jax.Array:
