@@ -1,5 +1,7 @@
 """Pictures of adversarial training: what they draw, their texts, and axes that stay while a reader scrubs."""
 
+import re
+
 import numpy as np
 import pytest
 from plots import plain
@@ -45,9 +47,12 @@ def test_texts_of_a_model():
     figure = represented(MODELS["random"])
     assert figure.layout.title.text == "Title"
     assert figure.layout.template.layout.width == style.WIDTH
-    assert [a.text for a in figure.layout.annotations] == ["WᵀW", "features, the longest first"]
-    assert figure.layout.xaxis2.title.text == "feature"
-    assert figure.layout.yaxis2.title.text == "norm, D"
+    heading, other = (a.text for a in figure.layout.annotations)
+    assert heading == "WᵀW"
+    for text, trace in (("norm", figure.data[1]), ("D, if kept", figure.data[2])):
+        assert re.search(rf"<span style='color: {trace.marker.color}'>. {text}</span>", other)
+    assert figure.layout.xaxis.title.text == figure.layout.xaxis2.title.text == "feature, the longest first"
+    assert figure.layout.yaxis2.title.text == "norm ‖W<sub>i</sub>‖, dimensionality D<sub>i</sub>"
     (line,) = figure.layout.shapes
     assert line.y0 == line.y1 == 0.5
 

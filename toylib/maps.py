@@ -8,6 +8,7 @@ from plotly.subplots import make_subplots
 
 from toylib.style import FAINT, INK, MUTED, SET_COLORS, TEMPLATE, f4, heatmap
 
+_BLUE, _ORANGE = SET_COLORS[:2]
 OUTCOMES = {"none": "#FFFFFF", "reduced": "#A6CEE3", "eliminated": SET_COLORS[2], "given up": SET_COLORS[1]}
 """What training under attack can end in, and the colour of each."""
 
@@ -24,41 +25,41 @@ def represented(W: np.ndarray, dimensionality: np.ndarray, *, title: str, kept: 
     W, D = np.asarray(W, float), np.asarray(dimensionality, float)
     norms = np.linalg.norm(W, axis=0)
     order = np.argsort(-norms, kind="stable")
-    figure = make_subplots(
-        2, 1, row_heights=[0.62, 0.38], vertical_spacing=0.13, subplot_titles=["WᵀW", "features, the longest first"]
-    )
+    headings = [
+        "WᵀW",
+        f"<span style='color: {_BLUE}'>▮ norm</span>   <span style='color: {_ORANGE}'>● D, if kept</span>",
+    ]
+    figure = make_subplots(1, 2, subplot_titles=headings, horizontal_spacing=0.12)
     gram = heatmap(W[:, order].T @ W[:, order], 1.0)
-    gram.update(xgap=0, ygap=0, colorbar={"len": 0.6, "y": 1, "yanchor": "top"})
+    bar = {"orientation": "h", "x": 0.22, "len": 0.44, "y": -0.12, "yanchor": "top", "thickness": 10}
+    gram.update(xgap=0, ygap=0, colorbar=bar)
     figure.add_trace(gram, row=1, col=1)
-    place = np.arange(1, len(norms) + 1)
-    about = {"x": place, "customdata": order + 1}
+    about = {"x": np.arange(1, len(norms) + 1), "customdata": order + 1}
     figure.add_bar(
         y=f4(norms[order]),
-        name="norm ‖W<sub>i</sub>‖",
-        marker={"color": SET_COLORS[0]},
+        marker={"color": _BLUE},
         hovertemplate="feature %{customdata}: norm %{y:.2f}<extra></extra>",
         **about,
-        row=2,
-        col=1,
+        row=1,
+        col=2,
     )
     figure.add_scatter(
         y=f4(np.where(norms[order] > kept, D[order], np.nan)),
-        name="dimensionality D<sub>i</sub> of the kept",
         mode="markers",
-        marker={"color": SET_COLORS[1], "size": 6},
+        marker={"color": _ORANGE, "size": 6},
         hovertemplate="feature %{customdata}: D = %{y:.2f}<extra></extra>",
         **about,
-        row=2,
-        col=1,
+        row=1,
+        col=2,
     )
-    figure.add_hline(y=kept, line={"color": MUTED, "dash": "dash", "width": 1}, row=2, col=1)
+    figure.add_hline(y=kept, line={"color": MUTED, "dash": "dash", "width": 1}, row=1, col=2)
     ends = [0.5, len(norms) + 0.5]
-    figure.update_xaxes(range=ends, showgrid=False, row=2, col=1, title_text="feature")
-    figure.update_xaxes(range=ends, constrain="domain", showgrid=False, row=1, col=1)
+    figure.update_xaxes(range=ends, showgrid=False, title_text="feature, the longest first")
+    figure.update_xaxes(constrain="domain", title_standoff=4, row=1, col=1)
     figure.update_yaxes(range=ends[::-1], scaleanchor="x", constrain="domain", showgrid=False, row=1, col=1)
-    figure.update_yaxes(range=[0, 1.35], title_text="norm, D", row=2, col=1)
-    legend = {"y": -0.16, "yanchor": "top", "x": 0}
-    return figure.update_layout(template=TEMPLATE, title_text=title, height=640, margin={"t": 80}, legend=legend)
+    figure.update_yaxes(range=[0, 1.35], title_text="norm ‖W<sub>i</sub>‖, dimensionality D<sub>i</sub>", row=1, col=2)
+    figure.update_layout(template=TEMPLATE, title_text=title, height=460, margin={"t": 80, "b": 100}, showlegend=False)
+    return figure.update_annotations(font={"size": 13})
 
 
 def outcome_map(
