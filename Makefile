@@ -46,6 +46,7 @@ notebooks: .venv/.installed ## run every notebook and store its outputs
 results: .venv/.installed ## compute the full-size results the notebooks show
 	$(PY) notebooks/results/training_dynamics.py
 	$(PY) notebooks/results/adversarial_attacks.py
+	$(PY) notebooks/results/adversarial_training.py
 
 bench: .venv/.installed ## run the benchmarks
 	$(PY) -m benchmarks $(ARGS)

@@ -280,10 +280,38 @@ def check_attack(lab: Lab) -> None:
     lab.screenshot("attacked", baked)
 
 
+def check_robust(lab: Lab) -> None:
+    """Notebook 4: Gram matrix and norms are those of the model that is named, the longest feature first."""
+
+    def shown(weights: str) -> dict:
+        W = np.array(lab.evaluate(f"np.asarray({weights}, float)"))
+        norms = np.linalg.norm(W, axis=0)
+        order = np.argsort(-norms, kind="stable")
+        return {(0, "z"): (W.T @ W)[order][:, order], (1, "y"): norms[order]}
+
+    cell = lab.cell("explorer = explorers.robust")
+    plot = lab.plot(cell)
+    lab.press(lab.slider(cell, "attack"), "Home", "ArrowRight", "ArrowRight")
+    lab.press(lab.slider(cell, "sparsity"), "Home", "ArrowRight")
+    lab.press(lab.slider(cell, "norm"), "Home", *["ArrowRight"] * 5)
+    lab.wait_for_data(plot, shown("grid.W.sel(stored='one step', density=0.1, norm=0.5)"))
+    lab.drag(lab.slider(cell, "norm"), 1000)
+    lab.wait_for_data(plot, shown("grid.W.sel(stored='one step', density=0.1)[-1]"))
+    lab.press(lab.slider(cell, "attack"), "End")
+    lab.wait_for_data(plot, shown("grid.W.sel(stored='noise', density=0.1)[-1]"))
+    lab.screenshot("robust-explorer", plot)
+    baked = lab.plot(lab.cell("def at_norm(i)"))
+    for fraction, stop in ((0.0, 0), (1.0, -1)):
+        lab.scrub(baked, fraction)
+        lab.wait_for_data(baked, shown(f"trained.sel(norm=small[{stop}])"))
+    lab.screenshot("trained-at-norm", baked)
+
+
 CHECKS = {
     "1_data_generation.ipynb": check_samples,
     "2_training_dynamics.ipynb": check_story,
     "3_adversarial_attacks.ipynb": check_attack,
+    "4_adversarial_training.ipynb": check_robust,
 }
 
 

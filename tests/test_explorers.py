@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import plotly.graph_objects as go
 import pytest
+import xarray as xr
 from plots import plain
 
 from toylib import attacks, explorers, sweeps
@@ -447,3 +448,52 @@ def test_arguments_of_attack_are_checked(change, message):
     arguments = {"Ss": SPARSITIES, "fractions": FRACTIONS, "mean_norms": MEAN_NORMS, "X": INPUTS, "attacks": ATTACKS}
     with pytest.raises(ValueError, match=message):
         explorers.attack(Params(W, B), **(arguments | change))
+
+
+# Adversarial training
+
+TRAINED = xr.DataArray(
+    np.random.default_rng(3).normal(size=(2, 3, 4, 2, 5)).astype(np.float32),
+    {"training": ["one step", "noise"], "density": [0.01, 0.3, 0.1], "norm": [0.0, 0.1, 0.8, 1.25]},
+    ("training", "density", "norm", "hidden", "feature"),
+)
+
+
+def test_robust_at_every_stop_compiles_nothing(compiled):
+    shown = explorers.robust(TRAINED.transpose("hidden", "norm", "training", "feature", "density"))
+    labels = [[label for label, _ in slider.options] for slider in shown.sliders.values()]
+    assert list(shown.sliders) == ["attack", "sparsity", "norm"]
+    assert labels == [
+        ["one step", "noise"],
+        ["S = 0.70", "S = 0.90", "S = 0.99"],
+        ["0.00 · E‖x‖", "0.10 · E‖x‖", "0.80 · E‖x‖", "1.25 · E‖x‖"],
+    ]
+    compiled.clear()
+    seen, axes = set(), set()
+    for attack, sparsity, norm in product(range(2), range(3), range(4)):
+        for slider, stop in zip(shown.sliders.values(), (attack, sparsity, norm), strict=True):
+            slider.index = stop
+        assert error(shown) == ""
+        W = TRAINED.values[attack, (1, 2, 0)[sparsity], norm].astype(float)
+        norms = np.linalg.norm(W, axis=0)
+        order = np.argsort(-norms)
+        gram, bars, points = shown.figure.data
+        np.testing.assert_allclose(bars.y, norms[order], rtol=1e-5)
+        np.testing.assert_allclose(gram.z, W.T[order] @ W[:, order], atol=1e-5)
+        D = norms**4 / np.square(W.T @ W).sum(1)
+        np.testing.assert_allclose(points.y, np.where(norms > 0.5, D, np.nan)[order], rtol=1e-4)
+        title = shown.figure.layout.title.text
+        assert title.startswith(f"{labels[0][attack]}, {labels[1][sparsity]}, norm ")
+        assert title.endswith(f": {(norms > 0.5).sum()} features kept")
+        seen.add(title)
+        axes.add((shown.figure.layout.xaxis2.range, shown.figure.layout.yaxis2.range))
+    assert len(seen) == 24
+    assert len(axes) == 1
+    assert compiled == []
+    (play,) = parts(shown)["Play"]
+    assert play.max == 3
+
+
+def test_weights_of_robust_are_checked():
+    with pytest.raises(ValueError, match="dimensions training, density, norm, hidden, feature, got training, density"):
+        explorers.robust(TRAINED[:, :, 0])

@@ -517,6 +517,19 @@ def test_means_draws_points_with_their_intervals_at_their_settings():
         figures.means([1.5, 60], {str(i): values["a"] for i in range(6)}, **TEXTS, y_range=(0, 5))
 
 
+@pytest.mark.parametrize("log", ["", "y"])
+def test_means_over_a_linear_setting_with_a_level(log):
+    figure = figures.means([0, 60], MEANS, **TEXTS, y_range=(0.1, 10), log=log, dashed={"level": 4.0})
+    equal(figure.data[0].x, [0, 60])
+    assert figure.layout.xaxis.type == "linear"
+    assert figure.layout.xaxis.tickvals is None
+    (line,), (text,) = figure.layout.shapes, figure.layout.annotations
+    assert line.y0 == line.y1 == 4
+    assert text.text == "level"
+    assert text.y == pytest.approx(np.log10(4) if log else 4)
+    equal(figure.layout.yaxis.range, np.log10([0.1, 10]) if log else [0.1, 10])
+
+
 def test_scatter_shades_points_by_a_logarithm():
     figure = figures.scatter([1, 2, 3], [4, 5, 6], [1, 10, 100], **TEXTS, shade_title="1/p")
     (trace,) = figure.data

@@ -1,6 +1,6 @@
 """Training against an independent NumPy loop; snapshots, ensembles, attacks, divergence, files, checks."""
 
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ import optax
 import pytest
 from tqdm import tqdm
 
-from toylib import training
+from toylib import attacks, training
 from toylib.features import Correlated
 from toylib.model import Params, init, loss
 from toylib.training import Diverged, Interrupted, Run, train, train_ensemble
@@ -73,13 +73,14 @@ def numpy_gradient(W, b, seen, x, weights, importance, linear):
 def numpy_train(
     start, batches, step_W, step_b, *, weights=None, importance=None, linear=False, delta=0.0, mix=1.0, n_steps=N_STEPS
 ):
-    """Return W and b after n_steps, in double precision."""
+    """Return W and b after n_steps, in double precision; delta is one attack for all steps, or one for each."""
+    deltas = np.broadcast_to(delta, (n_steps, 6))
     W, b = (np.asarray(a, np.float64) for a in start)
     importance = np.ones(6) if importance is None else importance
     for t in range(n_steps):
         x = batches[t % len(batches)]
         w = np.full(len(x), 1 / len(x)) if weights is None else weights
-        gW, gb = numpy_gradient(W, b, x + delta, x, w, importance, linear)
+        gW, gb = numpy_gradient(W, b, x + deltas[t], x, w, importance, linear)
         if mix < 1:
             clean_W, clean_b = numpy_gradient(W, b, x, x, w, importance, linear)
             gW, gb = mix * gW + (1 - mix) * clean_W, mix * gb + (1 - mix) * clean_b
@@ -149,11 +150,66 @@ def test_attacked_training_equals_the_numpy_loop(radius, mix):
     assert float(run.losses[-1]) == pytest.approx(float(loss(run.params, nodes, weights=weights)), rel=1e-5)
 
 
-def test_an_attack_of_zero_changes_nothing():
-    attacked = trained(perturb=shift, radius=0.0, mix=1.0, optimizer=optax.adam(0.01), scale=0.1)
-    plain = trained(optimizer=optax.adam(0.01), scale=0.1)
-    np.testing.assert_allclose(attacked.params.W, plain.params.W, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(attacked.losses, plain.losses, rtol=1e-4)
+def nothing(params, x, radius, *, key):
+    return 0 * x
+
+
+@pytest.mark.parametrize("mix", [1.0, 0.5])
+def test_an_attack_that_does_nothing_changes_nothing(mix):
+    """The attacked program, on clean samples, agrees with the plain one to rounding over 500 steps."""
+    options = {"n_steps": 500, "snapshots": (0, 500), "scale": 0.1}
+    attacked, plain = trained(perturb=nothing, radius=0.3, mix=mix, **options), trained(**options)
+    np.testing.assert_allclose(attacked.params.W, plain.params.W, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(attacked.params.b, plain.params.b, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        shift,
+        attacks.random_feature,
+        partial(attacks.random_feature, signs="±"),
+        attacks.one_step,
+        attacks.random_direction,
+        partial(attacks.latent, n_steps=2, restarts=1, starts=("random",)),
+    ],
+)
+def test_a_radius_of_zero_is_plain_training_bitwise(attack):
+    plain = trained(n_steps=100, snapshots=(0, 100))
+    for changes in ({"radius": 0.0}, {"radius": 0.0, "mix": 0.5}, {"radius": 0.3, "mix": 0.0}):
+        attacked = trained(n_steps=100, snapshots=(0, 100), perturb=attack, **changes)
+        assert np.array_equal(attacked.params.W, plain.params.W)
+        assert np.array_equal(attacked.params.b, plain.params.b)
+        assert np.array_equal(attacked.losses, plain.losses)
+
+
+def test_the_ramp_raises_the_radius_linearly():
+    """Step t attacks with radius·min(1, (t + 1)/ramp): the NumPy loop with a shift that grows so."""
+    run = trained(perturb=shift, radius=0.3, ramp=150, optimizer=optax.adam(0.01), scale=0.1)
+    start = init(6, 3, key=jax.random.split(KEY, 3)[0], scale=0.1)
+    deltas = [0.3 * min(1, (t + 1) / 150) * SHIFT for t in range(N_STEPS)]
+    expected = numpy_train(start, fresh_batches(0.7, 0), numpy_adam(0.01), numpy_adam(0.01), delta=deltas)
+    assert_close(run.params, expected)
+    steady = trained(perturb=shift, radius=0.3, optimizer=optax.adam(0.01), scale=0.1)
+    assert abs(steady.params.W - run.params.W).max() > 1e-3
+
+
+def test_training_goes_on_from_a_model():
+    start = Params(jnp.asarray(IMPORTANCE[None] * np.eye(3, 6), jnp.float32), jnp.asarray(SHIFT, jnp.float32))
+    run = train(F, 0.7, n_hidden=3, n_steps=N_STEPS, key=KEY, start=start, batch_size=BATCH, optimizer=optax.adam(0.01))
+    assert np.array_equal(run.weights[0], start.W)
+    assert np.array_equal(run.biases[0], start.b)
+    assert_close(run.params, numpy_train(start, fresh_batches(0.7, 0), numpy_adam(0.01), numpy_adam(0.01)))
+
+
+@pytest.mark.parametrize("radius", [0.2, np.array([0.1, 0.3])])
+def test_ensembles_go_on_from_their_models(radius):
+    options = {"n_hidden": 3, "n_steps": 5, "data_key": KEY, "perturb": shift, "batch_size": BATCH}
+    first = train_ensemble(F, np.array([0.5, 0.7]), KEYS, radius=radius, **options)
+    again = train_ensemble(F, np.array([0.5, 0.7]), KEYS, radius=radius, start=first.params, **options)
+    assert again.weights.shape == first.weights.shape
+    np.testing.assert_array_equal(np.take(again.weights, 0, axis=-3), first.params.W)
+    assert abs(again.params.W - first.params.W).max() > 1e-3
 
 
 def test_schedules_work():
@@ -331,14 +387,14 @@ def test_divergence_raises_with_step_loss_and_rate():
 
 
 def interrupt_at(monkeypatch, step):
-    advance = training._advance
+    advance = training.advance
 
     def interrupted(setting, inputs, state, start, stop):
         if stop > step:
             raise KeyboardInterrupt
         return advance(setting, inputs, state, start, stop)
 
-    monkeypatch.setattr(training, "_advance", interrupted)
+    monkeypatch.setattr(training, "advance", interrupted)
 
 
 STEPS = (0, 5, 10, 20, 40, N_STEPS)
@@ -474,6 +530,13 @@ BOTH = [
     ({"radius": -0.1, "perturb": shift}, ValueError, r"radius must lie in \[0, inf\), got -0.1"),
     ({"radius": np.nan, "perturb": shift}, ValueError, r"radius must lie in \[0, inf\), got nan"),
     ({"mix": 1.5, "perturb": shift}, ValueError, r"mix must lie in \[0, 1.*\), got 1.5"),
+    ({"ramp": -1, "perturb": shift}, ValueError, "ramp must be at least 0, got -1"),
+    ({"ramp": 0.5, "perturb": shift}, TypeError, "ramp must be an integer, got 0.5"),
+    (
+        {"start": Params(jnp.ones((2, 6)), jnp.ones(6))},
+        ValueError,
+        r"W of start must have shape \(.*3, 6\), got \(2, 6\)",
+    ),
     ({"mix": -0.5, "perturb": shift}, ValueError, r"mix must lie in \[0, 1.*\), got -0.5"),
     ({"importance": np.ones(5)}, ValueError, r"importance must have shape \(6\), got \(5,\)"),
     ({"features": 6}, TypeError, "features must be a distribution of toylib.features, got 6; try"),
@@ -490,6 +553,8 @@ BOTH = [
         ({"S": np.nan}, ValueError, r"S must lie in \[0, 1\), got nan; pass a finite value"),
         ({"S": "0.9"}, TypeError, "S must be a real number, got '0.9'; pass a float"),
         ({"S": np.array([0.5])}, ValueError, r"S must be a scalar, got shape \(1,\); use jax.vmap or train_ensemble"),
+        ({"start": Params(jnp.full((3, 6), jnp.nan), jnp.ones(6))}, ValueError, "W of start must be finite, got NaN"),
+        ({"start": Params(jnp.ones((3, 6)), jnp.ones(5))}, ValueError, r"b of start must have shape \(6\), got \(5,\)"),
         ({"key": OLD_KEY}, TypeError, "key must come from jax.random.key, got an array of uint32; old-style PRNGKey"),
         ({"key": 3}, TypeError, "key must come from jax.random.key, got 3"),
         ({"key": KEYS}, ValueError, r"key must have rank 0, got shape \(3,\); pass one key, or use train_ensemble"),

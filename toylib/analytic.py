@@ -9,7 +9,7 @@ from jax.typing import ArrayLike
 
 from toylib.checks import check_key
 from toylib.model import Params
-from toylib.rowspace import attacked_error, check_attack, unit
+from toylib.rowspace import check_attack, unit
 
 Signs = Literal["+", "±"]
 
@@ -107,20 +107,28 @@ def random_direction(params: Params, x: jax.Array, radius: ArrayLike, *, key: ja
 def most_harmful(params: Params, x: jax.Array, radius: jax.Array, signs: Signs) -> jax.Array:
     """The direction (n,) among these that raises the error of x most at this radius."""
     directions = _directions(params, signs)
-    errors = jax.vmap(partial(attacked_error, params, x))(radius * directions)
-    return directions[errors.argmax()]
+    return directions[_errors(params, x, radius * _pushes(params, directions)).argmax()]
 
 
 @partial(jax.jit, static_argnames="signs")
 def _most_harmful_in_mean(params: Params, X: jax.Array, radius: jax.Array, signs: Signs) -> tuple:
     """The position and the direction (n,) among these that raises the mean error of X most at this radius."""
     directions = _directions(params, signs)
-
-    def mean_error(direction):
-        return jax.vmap(lambda x: attacked_error(params, x, radius * direction))(X).mean()
-
-    best = jax.lax.map(mean_error, directions).argmax()
+    pushes = radius * _pushes(params, directions)
+    total, _ = jax.lax.scan(lambda total, x: (total + _errors(params, x, pushes), None), jnp.zeros(len(directions)), X)
+    best = total.argmax()
     return best, directions[best]
+
+
+def _pushes(params: Params, directions: jax.Array) -> jax.Array:
+    """What each direction adds to the pre-activations, (directions, n): the same for every sample."""
+    return (directions @ params.W.T) @ params.W
+
+
+def _errors(params: Params, x: jax.Array, pushes: jax.Array) -> jax.Array:
+    """The error of x (n,) under each push (k, n); returns (k,)."""
+    z = (x @ params.W.T) @ params.W + params.b
+    return jnp.square(jax.nn.relu(z[None] + pushes) - x[None]).sum(1)
 
 
 def _directions(params: Params, signs: Signs) -> jax.Array:

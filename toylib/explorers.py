@@ -17,8 +17,11 @@ from toylib.ensembles import as_run
 from toylib.features import Features
 from toylib.figures import gallery
 from toylib.frames import move
+from toylib.geometry import feature_dimensionality
+from toylib.maps import represented
 from toylib.model import Params, reconstruct
 from toylib.polyhedra import story
+from toylib.robustness import KEPT
 from toylib.trajectory import follow
 
 
@@ -236,3 +239,36 @@ def attack(
         "sample": [str(s + 1) for s in range(X.shape[1])],
     }
     return Explorer("attack", draw, controls, start={"sparsity": len(Ss) // 2, "norm": len(fractions) // 2})
+
+
+def robust(weights: xr.DataArray) -> Explorer:
+    """Models trained under attack, scrubbed over what they were trained on, sparsity and attack norm.
+
+    Args:
+        weights: W over the dimensions training (str), density, norm (fractions of E‖x‖), hidden and feature.
+
+    Raises:
+        ValueError: other dimensions.
+    """
+    wanted = ("training", "density", "norm", "hidden", "feature")
+    if set(weights.dims) != set(wanted):
+        raise ValueError(
+            f"weights must have the dimensions {', '.join(wanted)}, got {', '.join(map(str, weights.dims))}"
+        )
+    weights = weights.transpose(*wanted).sortby("density", ascending=False)
+    trainings, densities, norms = (weights[name].values for name in wanted[:3])
+    dimensionality = jax.jit(feature_dimensionality)
+
+    def draw(attack: int, sparsity: int, norm: int) -> go.Figure:
+        at = {"density": densities[sparsity], "norm": norms[norm]}
+        W = weights.sel(training=trainings[attack]).sel(**at, method="nearest").values
+        kept = int((np.linalg.norm(W, axis=0) > KEPT).sum())
+        title = f"{trainings[attack]}, S = {1 - at['density']:.2f}, norm {at['norm']:g} · E‖x‖: {kept} features kept"
+        return represented(W, np.asarray(dimensionality(W)), title=title, kept=KEPT)
+
+    controls = {
+        "attack": [str(name) for name in trainings],
+        "sparsity": [f"S = {1 - density:.2f}" for density in densities],
+        "norm": [f"{norm:.2f} · E‖x‖" for norm in norms],
+    }
+    return Explorer("robust", draw, controls, play="norm", start={"sparsity": len(densities) // 2})

@@ -154,21 +154,30 @@ def means(
     y_range: tuple[float, float],
     log: str = "x",
     ticks: Sequence[float] | None = None,
+    dashed: Mapping[str, float] | None = None,
 ) -> go.Figure:
-    """Means with their intervals over a positive setting, on a logarithmic axis; at most five series.
+    """Means with their intervals over a setting; at most five series.
 
     Args:
         x: (k,).
         series: name -> k intervals.
         title, x_title, y_title: texts.
         y_range: fixed range of the y axis, in its units.
-        log: "x", or "xy" for a logarithmic y axis as well.
-        ticks: values to mark on the x axis, by default 1, 2 and 5 times powers of ten.
+        log: which axes are logarithmic: "", "x", "y" or "xy"; a setting on a logarithmic axis is positive.
+        ticks: values to mark on the x axis, by default 1, 2 and 5 times powers of ten where it is logarithmic.
+        dashed: name -> y of a dashed line.
     """
     figure = _bars(x, series, 1.0, title=title, x_title=x_title, y_title=y_title)
-    powers = [m * 10.0**k for k in range(-6, 7) for m in (1, 2, 5) if min(x) <= m * 10.0**k <= max(x)]
-    figure.update_xaxes(tickvals=powers if ticks is None else list(ticks), tickformat="~g")
-    if log == "xy":
+    if "x" in log:
+        powers = [m * 10.0**k for k in range(-6, 7) for m in (1, 2, 5) if min(x) <= m * 10.0**k <= max(x)]
+        figure.update_xaxes(tickvals=powers if ticks is None else list(ticks), tickformat="~g")
+    else:
+        figure.update_xaxes(type="linear", tickvals=None if ticks is None else list(ticks))
+    for name, y in (dashed or {}).items():
+        figure.add_hline(y=y, line={"color": MUTED, "dash": "dash", "width": 1})
+        at = {"x": 1, "xref": "paper", "xanchor": "right", "y": np.log10(y) if "y" in log else y, "yanchor": "bottom"}
+        figure.add_annotation(text=name, showarrow=False, font={"color": MUTED}, **at)
+    if "y" in log:
         return figure.update_yaxes(type="log", range=np.log10(y_range).tolist(), **log_ticks(log))
     return figure.update_yaxes(range=list(y_range))
 

@@ -186,6 +186,25 @@ def align(W: jax.Array, reference: jax.Array) -> jax.Array:
     return left @ right @ W
 
 
+def interference_similarity(W: jax.Array, other: jax.Array) -> jax.Array:
+    """Cosine between the interferences of two models, the entries of WᵀW off the diagonal: blind to rotations.
+
+    Args:
+        W, other: (m, n) and (k, n), with the same features in the same order.
+
+    Returns:
+        A scalar in [-1, 1]; 0 where a model has no interference.
+
+    Raises:
+        ValueError, TypeError: not floating-point matrices, or different numbers of features.
+    """
+    check_array("W", W, (None, None))
+    check_array("other", other, (None, W.shape[1]))
+    a, b = (gram - jnp.diag(jnp.diagonal(gram)) for gram in (W.T @ W, other.T @ other))
+    scale = jnp.sqrt(jnp.square(a).sum() * jnp.square(b).sum())
+    return (a * b).sum() / jnp.where(scale > 0, scale, 1)
+
+
 def classify(W: jax.Array, sets: Sets) -> str:
     """Name the state of a model with two sets of three features in three dimensions.
 

@@ -17,9 +17,8 @@ paper itself gives none for correlated features):
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,39 +27,16 @@ import optax
 from jax.typing import ArrayLike
 from tqdm.auto import tqdm
 
-from toylib.checks import check_array, check_key, check_real, check_size, check_sparsity
+from toylib.checks import check_array, check_finite, check_key, check_real, check_size, check_sparsity
 from toylib.features import Features
-from toylib.model import Params, columns_loss, init
+from toylib.model import Params, init
 from toylib.optimizers import Static
 from toylib.runs import Diverged, Interrupted, Run, snapshot_steps, summary
+from toylib.steps import Inputs, Perturb, Setting, advance, members_of
 
 __all__ = ["Diverged", "Interrupted", "Perturb", "Run", "train", "train_ensemble"]
 
-Perturb = Callable[..., jax.Array]
 _SECONDS_BETWEEN_LOOKS = 0.25  # how long Ctrl-C and the progress bar may have to wait
-
-
-class _Setting(NamedTuple):
-    """All that decides the compiled program; hashable."""
-
-    features: Features
-    optimizer: Static
-    batch_size: int
-    population: bool
-    linear: bool
-    perturb: Perturb | None
-
-
-class _Inputs(NamedTuple):
-    """All that may change without a new compilation. a densities, r radii, c keys."""
-
-    Ss: jax.Array  # (a,)
-    radii: jax.Array  # (r,)
-    mix: jax.Array
-    importance: jax.Array | None  # (n,)
-    data_key: jax.Array | None
-    attack_keys: jax.Array  # (c,)
-    rates: list[jax.Array]
 
 
 def train(
@@ -71,6 +47,7 @@ def train(
     n_steps: int = 10_000,
     key: jax.Array,
     scale: ArrayLike = 0.01,
+    start: Params | None = None,
     optimizer: optax.GradientTransformation = optax.adam(1e-3),
     batch_size: int = 1024,
     population: bool = False,
@@ -79,6 +56,7 @@ def train(
     snapshots: Sequence[int] | None = None,
     perturb: Perturb | None = None,
     radius: ArrayLike = 0.0,
+    ramp: int = 0,
     mix: ArrayLike = 1.0,
     progress: bool | None = None,
 ) -> Run:
@@ -94,6 +72,8 @@ def train(
         n_steps: updates, at least 1.
         key: from `jax.random.key`.
         scale: standard deviation of the initial W.
+        start: a model to go on from, W (m, n) and b (n,), instead of initial weights; optimiser and steps begin anew,
+            so pass another key for other batches.
         optimizer: any optax optimiser; a constant learning rate may change without a new compilation.
         batch_size: fresh samples a step; not used with `population`.
         population: train on the nodes of `features.population` instead: infinite data, no noise.
@@ -103,7 +83,8 @@ def train(
             logarithmically, 0 and n_steps among them.
         perturb: (params, x (n,), radius, *, key) -> δ (n,), an attack on each sample, constant for the gradient; the
             target stays the clean x.
-        radius: L2 norm handed to `perturb`, at least 0.
+        radius: L2 norm handed to `perturb`, at least 0; at 0 training is plain, bitwise, as it is with `mix` 0.
+        ramp: steps over which the norm rises linearly to `radius`.
         mix: weight of the attacked samples in the loss, in [0, 1]; the clean ones have the rest.
         progress: True shows a bar with the loss; None too, once a run has taken a second and unless the environment
             variable TQDM_DISABLE is set; False does not.
@@ -120,10 +101,12 @@ def train(
     check_sparsity(S)
     check_real("radius", radius, minimum=0.0)
     k_init, k_data, k_attack = jax.random.split(key, 3)
-    setting = _setting(features, optimizer, batch_size, population, linear, perturb, radius)
+    setting = _setting(features, optimizer, batch_size, population, linear, perturb, radius, mix)
     params = init(features.n_features, n_hidden, key=k_init, scale=scale)
+    if start is not None:
+        params = _started(start, params)
     params = jax.tree.map(lambda leaf: leaf[None, None, None], params)
-    inputs = _inputs(setting, S, radius, mix, importance, k_data, k_attack[None])
+    inputs = _inputs(setting, S, radius, ramp, mix, importance, k_data, k_attack[None])
     return _loop(setting, inputs, params, n_steps, snapshots, progress, single=True)
 
 
@@ -136,6 +119,7 @@ def train_ensemble(
     data_key: jax.Array | None = None,
     n_steps: int = 10_000,
     scale: ArrayLike = 0.01,
+    start: Params | None = None,
     optimizer: optax.GradientTransformation = optax.adam(1e-3),
     batch_size: int = 1024,
     population: bool = False,
@@ -144,6 +128,7 @@ def train_ensemble(
     snapshots: Sequence[int] | None = None,
     perturb: Perturb | None = None,
     radius: ArrayLike = 0.0,
+    ramp: int = 0,
     mix: ArrayLike = 1.0,
     progress: bool | None = None,
 ) -> Run:
@@ -160,8 +145,9 @@ def train_ensemble(
         n_hidden: m.
         data_key: one key for the shared stream; required unless `population`.
         n_steps, scale, optimizer, batch_size, population, importance, linear: see `train`.
-        snapshots, perturb, mix, progress: see `train`.
-        radius: a scalar, or (r,) for one more axis.
+        snapshots, perturb, ramp, mix, progress: see `train`.
+        radius: a scalar, or (r,) for one more axis; beside others a radius of 0 is plain to rounding.
+        start: models to go on from, with the leading axes of the Run that is to come.
 
     Returns:
         A Run with leading axes (a, c), or (a, r, c) where radius has an axis; members that diverge are marked in
@@ -181,90 +167,49 @@ def train_ensemble(
     if data_key is not None:
         check_key("data_key", data_key)
     k_init, _, k_attack = jnp.moveaxis(jax.vmap(partial(jax.random.split, num=3))(keys), 1, 0)
-    setting = _setting(features, optimizer, batch_size, population, linear, perturb, radius)
+    setting = _setting(features, optimizer, batch_size, population, linear, perturb, radius, mix)
     check_size("n_hidden", n_hidden)
     check_real("scale", scale, minimum=0.0)
     params = jax.vmap(lambda k: init(features.n_features, n_hidden, key=k, scale=scale))(k_init)
     shape = (len(Ss), np.size(radius), len(keys))
     params = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (*shape, *leaf.shape[1:])), params)
-    inputs = _inputs(setting, Ss, radius, mix, importance, data_key, k_attack)
+    if start is not None:
+        like = params if np.ndim(radius) else jax.tree.map(lambda leaf: leaf[:, 0], params)
+        params = jax.tree.map(lambda leaf, old: leaf.reshape(old.shape), _started(start, like), params)
+    inputs = _inputs(setting, Ss, radius, ramp, mix, importance, data_key, k_attack)
     run = _loop(setting, inputs, params, n_steps, snapshots, progress, single=False)
     return run if np.ndim(radius) else run.member(slice(None), 0)
 
 
-def _setting(features, optimizer, batch_size, population, linear, perturb, radius) -> _Setting:
+def _setting(features, optimizer, batch_size, population, linear, perturb, radius, mix) -> Setting:
     if not isinstance(features, Features):
         raise TypeError(f"features must be a distribution of toylib.features, got {features!r}; try Correlated(2, 3)")
-    if perturb is None and np.any(np.asarray(radius) != 0):
+    attacked = np.any(np.asarray(radius) != 0)
+    if perturb is None and attacked:
         raise ValueError(f"radius must be 0 without an attack, got {radius}; pass perturb as well")
-    batch_size = check_size("batch_size", batch_size)
-    return _Setting(features, Static(optimizer), batch_size, bool(population), bool(linear), perturb)
-
-
-def _inputs(setting, Ss, radius, mix, importance, data_key, attack_keys) -> _Inputs:
     check_real("mix", mix, minimum=0.0, below=np.nextafter(1, 2))
+    batch_size = check_size("batch_size", batch_size)
+    # Without a norm or a weight an attack is none: the same program then gives the same numbers.
+    perturb = perturb if attacked and mix != 0 else None
+    return Setting(features, Static(optimizer), batch_size, bool(population), bool(linear), perturb)
+
+
+def _inputs(setting, Ss, radius, ramp, mix, importance, data_key, attack_keys) -> Inputs:
     if importance is not None:
         importance = jnp.asarray(importance, jnp.float32)
         check_array("importance", importance, (setting.features.n_features,))
     rates = [jnp.asarray(rate, jnp.float32) for rate in setting.optimizer.rates]
-    Ss, radii, mix = (jnp.asarray(value, jnp.float32) for value in (Ss, radius, mix))
-    return _Inputs(jnp.atleast_1d(Ss), jnp.atleast_1d(radii), mix, importance, data_key, attack_keys, rates)
+    ramp = check_size("ramp", ramp, minimum=0)
+    Ss, radii, ramp, mix = (jnp.asarray(value, jnp.float32) for value in (Ss, radius, ramp, mix))
+    return Inputs(jnp.atleast_1d(Ss), jnp.atleast_1d(radii), ramp, mix, importance, data_key, attack_keys, rates)
 
 
-def _loss(setting: _Setting, inputs: _Inputs, members: Params, x, weights, key) -> jax.Array:
-    """Loss of each member at one density, (r, c), on samples x (n, batch), attacked where `perturb` says so."""
-
-    def member(params: Params, radius, attack_key):
-        clean = partial(
-            columns_loss, params, target=x, weights=weights, importance=inputs.importance, linear=setting.linear
-        )
-        if setting.perturb is None:
-            return clean(x)
-        frozen = jax.lax.stop_gradient(params)
-        keys = jax.random.split(jax.random.fold_in(attack_key, key), x.shape[1])
-        attack = jax.vmap(lambda column, k: setting.perturb(frozen, column, radius, key=k), (1, 0), 1)
-        return (1 - inputs.mix) * clean(x) + inputs.mix * clean(x + jax.lax.stop_gradient(attack(x, keys)))
-
-    over_keys = jax.vmap(member, (0, None, 0))
-    return jax.vmap(over_keys, (0, 0, None))(members, inputs.radii, inputs.attack_keys)
-
-
-def _members(function: Callable) -> Callable:
-    """`function` of one model, over the axes (r, c)."""
-    return jax.vmap(jax.vmap(function))
-
-
-@partial(jax.jit, static_argnums=0)
-def _advance(setting: _Setting, inputs: _Inputs, state: tuple, start, stop) -> tuple:
-    """Take the members from step `start` to step `stop`; returns their state, population losses and whether finite.
-
-    Densities are taken one after the other within a step: the members of one share their data, and their products with
-    it, (c · n, n) by (n, batch), stay in the cache. Both measure faster than one batched product over densities.
-    """
-    features, optimizer = setting.features, setting.optimizer.build(inputs.rates)
-    nodes, node_weights = jax.vmap(features.population)(inputs.Ss)
-    nodes = nodes.swapaxes(1, 2)
-
-    def one_density(step, uniforms, carry):
-        (params, opt_state), S, x, weights = carry
-        if not setting.population:
-            x, weights = features.from_uniforms(S, uniforms).T, jnp.full(setting.batch_size, 1 / setting.batch_size)
-        grads = jax.grad(lambda p: _loss(setting, inputs, p, x, weights, step).sum())(params)
-        updates, opt_state = _members(optimizer.update)(grads, opt_state, params)
-        return optax.apply_updates(params, updates), opt_state
-
-    def one_step(step, state):
-        uniforms = None
-        if not setting.population:
-            key = jax.random.fold_in(inputs.data_key, step)
-            uniforms = jax.random.uniform(key, (setting.batch_size, features.n_uniforms))
-        return jax.lax.map(partial(one_density, step, uniforms), (state, inputs.Ss, nodes, node_weights))
-
-    state = jax.lax.fori_loop(start, stop, one_step, state)
-    clean = partial(_loss, setting._replace(perturb=None), inputs)
-    losses = jax.lax.map(lambda each: clean(*each, None), (state[0], nodes, node_weights))
-    finite = [jnp.isfinite(leaf).all(range(3, leaf.ndim)) for leaf in (*state[0], losses)]
-    return state, losses, jnp.stack(finite).all(0)
+def _started(start: Params, like: Params) -> Params:
+    """`start` if it is finite and of the shapes of `like`."""
+    for name, value, wanted in zip(Params._fields, start, like, strict=True):
+        check_array(f"{name} of start", value, wanted.shape)
+        check_finite(f"{name} of start", value)
+    return Params(*(jnp.asarray(value, jnp.float32) for value in start))
 
 
 def _loop(setting, inputs, params, n_steps, snapshots, progress, *, single: bool) -> Run:
@@ -273,7 +218,7 @@ def _loop(setting, inputs, params, n_steps, snapshots, progress, *, single: bool
     stops = np.union1d(wanted, n_steps)
     # The step, the state and what is known of it, assigned as one, so that an interruption finds them in agreement.
     unknown = np.full(params.W.shape[:3], np.nan, np.float32), np.ones(params.W.shape[:3], bool)
-    opt_state = jax.vmap(_members(setting.optimizer.build(setting.optimizer.rates).init))(params)
+    opt_state = jax.vmap(members_of(setting.optimizer.build(setting.optimizer.rates).init))(params)
     now, stop, piece, kept = (0, (params, opt_state), *unknown), 0, 1, []
 
     def keep() -> None:
@@ -293,7 +238,7 @@ def _loop(setting, inputs, params, n_steps, snapshots, progress, *, single: bool
         try:
             while True:
                 step, began = now[0], time.perf_counter()
-                now = (stop, *jax.block_until_ready(_advance(setting, inputs, now[1], step, stop)))
+                now = (stop, *jax.block_until_ready(advance(setting, inputs, now[1], step, stop)))
                 if stop > step:
                     speed = (stop - step) / (time.perf_counter() - began)
                     piece = max(1, min(4 * piece, int(speed * _SECONDS_BETWEEN_LOOKS)))

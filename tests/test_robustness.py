@@ -1,0 +1,230 @@
+"""Outcomes of adversarial training on models built to have them, and robustness against brute force."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+
+from toylib import theory
+from toylib.features import Independent
+from toylib.model import Params, loss
+from toylib.robustness import (
+    Superposition,
+    attacked_loss,
+    eliminated,
+    given_up,
+    outcome,
+    outcomes,
+    reduced,
+    superposition,
+)
+
+KEY = jax.random.key(0)
+N, M = 12, 4
+
+
+def ideal(kept=M, length=1.0):
+    """W that stores `kept` features on axes of their own, and no other."""
+    return jnp.asarray(length * np.eye(M, N) * (np.arange(N) < kept), jnp.float32)
+
+
+def pairs(angle=np.pi):
+    """W with two features a dimension, at this angle in their plane with the next axis."""
+    W = np.zeros((M, N), np.float32)
+    for i in range(M):
+        W[i, i] = 1
+        W[i, M + i] = np.cos(angle)
+        W[(i + 1) % M, M + i] = np.sin(angle)
+    return jnp.asarray(W)
+
+
+def seeds(F, kept, dimensionality=0.3, interference=0.5):
+    """Measurements of several seeds, of which only the given ones matter."""
+    F, kept = np.asarray(F, float), np.asarray(kept)
+    fill = np.ones_like(F)
+    return Superposition(F, kept, dimensionality * fill, interference * fill, fill, fill)
+
+
+# What a model represents
+
+
+def test_the_ideal_model_has_one_feature_a_dimension():
+    found = superposition(ideal())
+    assert float(found.features_per_dimension) == 1
+    assert int(found.kept) == M
+    assert float(found.dimensionality) == 1
+    assert float(found.interference) == float(found.mean_interference) == 0
+    assert float(found.effective) == pytest.approx(M)
+
+
+def test_antipodal_pairs_have_half_a_dimension_each():
+    found = superposition(pairs())
+    assert float(found.features_per_dimension) == pytest.approx(2)
+    assert int(found.kept) == 2 * M
+    assert float(found.dimensionality) == pytest.approx(0.5)
+    assert float(found.interference) == pytest.approx(1)
+    # Of the 8·7 ordered pairs of different features, the 8 antipodal ones have an entry of size 1.
+    assert float(found.mean_interference) == pytest.approx(1 / 7, rel=1e-5)
+    assert float(found.effective) == pytest.approx(2 * M, rel=1e-5)
+
+
+def test_dropped_features_count_in_the_interference_but_not_in_the_means():
+    W = pairs().at[:, M:].mul(0.4)  # half of the features are too short to be kept
+    found = superposition(W)
+    assert int(found.kept) == M
+    assert float(found.interference) == pytest.approx(0.4)
+    assert float(found.mean_interference) == 0
+    # D of a unit vector with an antipode of length 0.4: 1/(1 + 0.4²).
+    assert float(found.dimensionality) == pytest.approx(1 / 1.16, rel=1e-5)
+    shares = np.array([1.0] * M + [0.16] * M) / (1.16 * M)
+    assert float(found.effective) == pytest.approx(np.exp(-(shares * np.log(shares)).sum()), rel=1e-5)
+
+
+def test_a_dead_model_is_measured_without_nan():
+    found = superposition(jnp.zeros((M, N)))
+    assert all(float(value) == 0 for value in found)
+    gradient = jax.grad(lambda W: superposition(W).effective + superposition(W).dimensionality)(jnp.zeros((M, N)))
+    assert np.isfinite(gradient).all()
+
+
+def test_only_matrices_are_measured():
+    with pytest.raises(ValueError, match=r"W must have shape \(any, any\), got \(2, 4, 12\)"):
+        superposition(jnp.zeros((2, M, N)))
+
+
+# Outcomes
+
+
+@pytest.mark.parametrize(
+    ("W", "gone", "dead"),
+    [
+        (ideal(), True, False),
+        (ideal(kept=M - 1), False, False),
+        (ideal(length=0.6), True, False),
+        (ideal(length=0.49), False, True),
+        (jnp.zeros((M, N)), False, True),
+        (pairs(), False, False),
+        (pairs().at[:, M:].mul(0.05), True, False),  # a trace of 0.05 is allowed
+        (pairs().at[:, M:].mul(0.12), False, False),  # one of 0.12 is not
+        (ideal().at[0, 1].set(0.2), False, False),
+    ],
+)
+def test_eliminated_and_given_up(W, gone, dead):
+    found = superposition(W)
+    assert bool(eliminated(found, M)) == gone
+    assert bool(given_up(found)) == dead
+
+
+def test_outcomes_keep_the_leading_axes():
+    found = jax.vmap(superposition)(jnp.stack([ideal(), pairs(), jnp.zeros((M, N))]))
+    assert eliminated(found, M).tolist() == [True, False, False]
+    assert given_up(found).tolist() == [False, False, True]
+    with pytest.raises(ValueError, match="n_hidden must be at least 1, got 0"):
+        eliminated(found, 0)
+
+
+SPREAD = np.array([-0.1, 0.0, 0.1, 0.05])
+
+
+@pytest.mark.parametrize(
+    ("F", "kept", "expected"),
+    [
+        (1.5 + SPREAD, [9, 9, 10, 9], True),
+        (1.5 + SPREAD, [12, 12, 12, 12], False),  # fewer features a dimension, but none dropped
+        (2.0 + SPREAD, [9, 9, 10, 9], False),
+        (2.5 + SPREAD, [9, 9, 10, 9], False),
+        ([0.5, 3.4, 0.6, 3.3], [9, 9, 10, 9], False),  # less in mean, but within the spread of the seeds
+    ],
+)
+def test_reduced_needs_both_beyond_the_interval(F, kept, expected):
+    plain = seeds([2.0] * 4, [12] * 4)
+    assert reduced(seeds(F, kept), plain) is expected
+    assert outcome(seeds(F, kept), plain, M) == ("reduced" if expected else "none")
+
+
+def test_seeds_are_compared_one_by_one():
+    """A spread between seeds that both trainings share does not hide a difference."""
+    F = np.array([1.0, 2.0, 3.0, 4.0])
+    assert reduced(seeds(F - 0.1, [9, 10, 11, 12]), seeds(F, [10, 11, 12, 13]))
+    with pytest.raises(ValueError, match=r"seeds are compared one by one, got \(3,\) without attack and \(4,\)"):
+        reduced(seeds(F, [9] * 4), seeds(F[:3], [9] * 3))
+
+
+def test_what_happened_to_half_of_the_seeds_counts():
+    plain = seeds([2.0] * 4, [8] * 4)
+    clean = {"dimensionality": 0.99, "interference": 0.01}
+    assert outcome(seeds([1.0] * 4, [4, 4, 5, 6], **clean), plain, M) == "eliminated"
+    assert outcome(seeds([1.0] * 4, [4, 5, 6, 6], **clean), plain, M) == "reduced"
+    assert outcome(seeds([0.1] * 4, [0, 0, 1, 1]), plain, M) == "given up"
+    assert outcome(plain, plain, M) == "none"
+
+
+def test_a_table_of_outcomes_is_that_of_its_cells():
+    """Two trainings of three seeds and norms, each cell built to end in one way, whatever the order of the axes."""
+    ends = {"none": (2.0, 8, 0.5, 1.0), "eliminated": (1.0, 4, 1.0, 0.0), "given up": (0.0, 0, 0.0, 0.0)}
+    wanted = np.array([["none", "none", "eliminated"], ["none", "given up", "eliminated"]])
+    values = np.array([[[ends[name] for name in row] for _ in range(3)] for row in wanted])  # training, seed, norm
+    fields = ("features_per_dimension", "kept", "dimensionality", "interference")
+    data = {name: (("training", "seed", "norm"), values[..., i]) for i, name in enumerate(fields)}
+    data |= dict.fromkeys(("mean_interference", "effective"), data["kept"])
+    data = xr.Dataset(data, {"training": ["a", "b"], "norm": [0.0, 0.5, 1.0]})
+    for order in (("training", "seed", "norm"), ("norm", "seed", "training")):
+        table = outcomes(data.transpose(*order), M)
+        assert table.dims == ("training", "norm")
+        assert (table.values == wanted).all()
+    with pytest.raises(ValueError, match=r"the first norm must be 0, plain training, got 0.5; sort by norm"):
+        outcomes(data.isel(norm=[1, 0, 2]), M)
+
+
+# Robustness
+
+
+def test_an_attack_of_norm_zero_gives_the_clean_loss():
+    params = Params(pairs(), jnp.full(N, -0.1))
+    X = Independent(N).sample(0.7, 64, key=KEY)
+    assert float(attacked_loss(params, X, 0.0, key=KEY)) == pytest.approx(float(loss(params, X)), rel=1e-5)
+
+
+@given(st.integers(0, 2**16), st.floats(0.05, 1.0))
+def test_the_attack_finds_the_worst_of_the_row_space(seed, radius):
+    keys = jax.random.split(jax.random.key(seed), 4)
+    params = Params(0.6 * jax.random.normal(keys[0], (2, 5)), 0.2 * jax.random.normal(keys[1], (5,)))
+    X = Independent(5).sample(0.5, 4, key=keys[2])
+    found = float(attacked_loss(params, X, radius, key=keys[3]))
+    angles, lengths = np.meshgrid(np.linspace(0, 2 * np.pi, 361), np.linspace(0, radius, 26))
+    _, _, rows = np.linalg.svd(np.asarray(params.W, float), full_matrices=False)
+    W, b = (np.asarray(leaf, float) for leaf in params)
+    deltas = np.stack([lengths * np.cos(angles), lengths * np.sin(angles)], -1).reshape(-1, 2) @ rows
+    outputs = np.maximum((np.asarray(X, float)[:, None] + deltas) @ W.T @ W + b, 0)
+    worst = np.square(outputs - np.asarray(X, float)[:, None]).sum(-1).max(1).mean()
+    assert 0.995 * worst <= found <= 1.005 * worst
+
+
+def test_the_ideal_model_loses_what_it_must():
+    """W = [I 0], bias p/2 on the dropped: the floor of the clean loss, and radius² more under attack."""
+    density, radius = 0.4, 0.2
+    params = Params(ideal(), jnp.where(jnp.arange(N) < M, 0, jnp.float32(density / 2)))
+    X = Independent(N).sample(1 - density, 20_000, key=KEY)
+    floor = (N - M) * theory.dropped_feature_loss(1 - density)
+    clean = float(loss(params, X))
+    assert clean == pytest.approx(floor, rel=0.02)
+    attacked = float(attacked_loss(params, X[:500], radius, key=KEY))
+    assert attacked - float(loss(params, X[:500])) == pytest.approx(radius**2, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"radius": -0.1}, ValueError, r"radius must lie in \[0, inf\), got -0.1"),
+        ({"X": jnp.ones(N)}, ValueError, r"x must have shape \(any, 12\), got \(12,\)"),
+        ({"key": 3}, TypeError, "key must come from jax.random.key, got 3"),
+        ({"params": Params(ideal() * jnp.nan, jnp.zeros(N))}, ValueError, "W must be finite"),
+    ],
+)
+def test_arguments_of_robustness_are_checked(change, error, message):
+    arguments = {"params": Params(ideal(), jnp.zeros(N)), "X": jnp.ones((2, N)), "radius": 0.1, "key": KEY} | change
+    with pytest.raises(error, match=message):
+        attacked_loss(**arguments)

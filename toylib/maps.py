@@ -1,0 +1,170 @@
+"""Pictures of adversarial training: one model's features, the map of how training ended, and what robustness costs."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from toylib.style import FAINT, INK, MUTED, SET_COLORS, TEMPLATE, f4, heatmap
+
+_BLUE, _ORANGE = SET_COLORS[:2]
+OUTCOMES = {"none": "#FFFFFF", "reduced": "#A6CEE3", "eliminated": SET_COLORS[2], "given up": SET_COLORS[1]}
+"""What training under attack can end in, and the colour of each."""
+
+
+def represented(W: np.ndarray, dimensionality: np.ndarray, *, title: str, kept: float) -> go.Figure:
+    """What a model represents: WᵀW, and the norm and dimensionality of every feature, the longest first in both.
+
+    Args:
+        W: (m, n).
+        dimensionality: (n,), D_i.
+        title: of the figure.
+        kept: norm above which a feature counts as kept, drawn as a line.
+    """
+    W, D = np.asarray(W, float), np.asarray(dimensionality, float)
+    norms = np.linalg.norm(W, axis=0)
+    order = np.argsort(-norms, kind="stable")
+    headings = [
+        "WᵀW",
+        f"<span style='color: {_BLUE}'>▮ norm</span>   <span style='color: {_ORANGE}'>● D, if kept</span>",
+    ]
+    figure = make_subplots(1, 2, subplot_titles=headings, horizontal_spacing=0.12)
+    gram = heatmap(W[:, order].T @ W[:, order], 1.0)
+    bar = {"orientation": "h", "x": 0.22, "len": 0.44, "y": -0.12, "yanchor": "top", "thickness": 10}
+    gram.update(xgap=0, ygap=0, colorbar=bar)
+    figure.add_trace(gram, row=1, col=1)
+    about = {"x": np.arange(1, len(norms) + 1), "customdata": order + 1}
+    figure.add_bar(
+        y=f4(norms[order]),
+        marker={"color": _BLUE},
+        hovertemplate="feature %{customdata}: norm %{y:.2f}<extra></extra>",
+        **about,
+        row=1,
+        col=2,
+    )
+    figure.add_scatter(
+        y=f4(np.where(norms[order] > kept, D[order], np.nan)),
+        mode="markers",
+        marker={"color": _ORANGE, "size": 6},
+        hovertemplate="feature %{customdata}: D = %{y:.2f}<extra></extra>",
+        **about,
+        row=1,
+        col=2,
+    )
+    figure.add_hline(y=kept, line={"color": MUTED, "dash": "dash", "width": 1}, row=1, col=2)
+    ends = [0.5, len(norms) + 0.5]
+    figure.update_xaxes(range=ends, showgrid=False, title_text="feature, the longest first")
+    figure.update_xaxes(constrain="domain", title_standoff=4, row=1, col=1)
+    figure.update_yaxes(range=ends[::-1], scaleanchor="x", constrain="domain", showgrid=False, row=1, col=1)
+    figure.update_yaxes(range=[0, 1.35], title_text="norm ‖W<sub>i</sub>‖, dimensionality D<sub>i</sub>", row=1, col=2)
+    figure.update_layout(template=TEMPLATE, title_text=title, height=460, margin={"t": 80, "b": 100}, showlegend=False)
+    return figure.update_annotations(font={"size": 13})
+
+
+def outcome_map(
+    panels: Mapping[str, np.ndarray],
+    kept: Mapping[str, np.ndarray],
+    densities: Sequence[float],
+    norms: Sequence[float],
+    *,
+    title: str,
+) -> go.Figure:
+    """How training under each attack ended, over density and norm, with the number of features kept in every cell.
+
+    Args:
+        panels: attack -> (densities, norms) of names in OUTCOMES; at most eight attacks.
+        kept: attack -> (densities, norms), mean numbers of features kept.
+        densities, norms: of the rows and columns; norms as fractions of E‖x‖.
+        title: of the figure.
+
+    Raises:
+        ValueError: an outcome without a colour.
+    """
+    known = list(OUTCOMES)
+    unknown = {str(name) for panel in panels.values() for name in np.ravel(panel)} - set(known)
+    if unknown:
+        raise ValueError(f"outcomes must be among {known}, got {sorted(unknown)}")
+    rows = -(-len(panels) // 2)
+    figure = make_subplots(
+        rows,
+        2,
+        subplot_titles=list(panels),
+        shared_xaxes=True,
+        shared_yaxes=True,
+        horizontal_spacing=0.03,
+        vertical_spacing=0.22 / rows,
+    )
+    steps = [(edge / len(known), color) for i, color in enumerate(OUTCOMES.values()) for edge in (i, i + 1)]
+    for at, (name, panel) in enumerate(panels.items()):
+        row, column = at // 2 + 1, at % 2 + 1
+        figure.add_heatmap(
+            z=np.array([[known.index(outcome) for outcome in line] for line in panel], np.int8),
+            x=[f"{norm:g}" for norm in norms],
+            y=[f"{density:g}" for density in densities],
+            text=[[f"{count:.0f}" for count in line] for line in kept[name]],
+            customdata=np.asarray(panel),
+            texttemplate="%{text}",
+            textfont={"size": 10, "color": INK},
+            zmin=-0.5,
+            zmax=len(known) - 0.5,
+            colorscale=steps,
+            showscale=False,
+            xgap=1,
+            ygap=1,
+            hovertemplate="density %{y}, norm %{x}: %{customdata}, %{text} kept<extra></extra>",
+            row=row,
+            col=column,
+        )
+        figure.update_yaxes(type="category", title_text="density p" if column == 1 else "", row=row, col=column)
+        last = at + 2 >= len(panels)
+        figure.update_xaxes(type="category", title_text="attack norm / E‖x‖" if last else "", row=row, col=column)
+    for name, color in OUTCOMES.items():
+        marker = {"color": color, "symbol": "square", "size": 12, "line": {"color": MUTED, "width": 1}}
+        figure.add_scatter(x=[None], y=[None], mode="markers", marker=marker, name=name, row=1, col=1)
+    figure.update_xaxes(tickangle=0, tickfont={"size": 10}, showgrid=False, linecolor=FAINT)
+    figure.update_yaxes(showgrid=False, linecolor=FAINT)
+    figure.update_annotations(font={"size": 13})
+    height = 150 + 150 * rows
+    legend = {"y": 1 + 55 / (height - 160)}
+    return figure.update_layout(template=TEMPLATE, title_text=title, height=height, margin={"t": 110}, legend=legend)
+
+
+def trade(
+    series: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    *,
+    title: str,
+    x_title: str,
+    y_title: str,
+    level: tuple[str, float] | None = None,
+    label: Sequence[str] = (),
+) -> go.Figure:
+    """One quantity against another along a setting, a joined line of points a series.
+
+    Args:
+        series: name -> (x (k,), y (k,)), at most five.
+        title, x_title, y_title: texts.
+        level: name and y of a dashed line.
+        label: k texts, one for each point of a series, shown on hovering.
+    """
+    figure = go.Figure()
+    colors = (*SET_COLORS, INK)
+    if len(series) > len(colors):
+        raise ValueError(f"a figure has at most {len(colors)} series, got {len(series)}; split it in two")
+    for i, (name, (x, y)) in enumerate(series.items()):
+        figure.add_scatter(
+            x=f4(x),
+            y=f4(y),
+            name=name,
+            mode="lines+markers",
+            line={"color": colors[i], "width": 1.5},
+            marker={"color": colors[i], "size": 7, "symbol": ("circle", "square", "diamond", "x", "cross")[i]},
+            customdata=list(label) or None,
+            hovertemplate="%{customdata}: (%{x:.2f}, %{y:.3f})" if label else None,
+        )
+    if level is not None:
+        figure.add_hline(y=level[1], line={"color": MUTED, "dash": "dash", "width": 1})
+        text = {"text": level[0], "showarrow": False, "font": {"color": MUTED}, "yanchor": "bottom"}
+        figure.add_annotation(x=1, xref="paper", xanchor="right", y=level[1], **text)
+    figure.update_layout(template=TEMPLATE, title_text=title, height=420, margin={"t": 90})
+    return figure.update_xaxes(title_text=x_title).update_yaxes(title_text=y_title)

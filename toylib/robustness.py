@@ -1,0 +1,199 @@
+"""What adversarial training leaves of a model: what it still represents, how cleanly, and at what loss.
+
+A model trained under attack can end in four ways, each defined here: superposition is eliminated, the model has given
+up, superposition is reduced, or none of these. How many features are left is part of every answer.
+
+Source: Elhage et al. 2022, "Relationship to Adversarial Robustness", last paragraph.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from toylib.ascent import ascend
+from toylib.checks import check_array, check_key, check_size
+from toylib.geometry import feature_dimensionality, features_per_dimension
+from toylib.intervals import mean_interval
+from toylib.model import Params
+from toylib.rowspace import check_attack, row_space
+
+KEPT = 0.5
+"""A feature is kept where ‖W_i‖ exceeds this."""
+CLEAN_DIMENSIONALITY, CLEAN_INTERFERENCE = 0.95, 0.1
+"""Superposition counts as eliminated above the one, in the mean over kept features, and below the other, anywhere."""
+
+
+class Superposition(NamedTuple):
+    """What a model represents, and how much of it in superposition; scalars."""
+
+    features_per_dimension: jax.Array
+    """F = ‖W‖²_F/m."""
+    kept: jax.Array
+    """Number of features with ‖W_i‖ > 0.5, an integer."""
+    dimensionality: jax.Array
+    """Mean of D_i over the kept features; 0 where none is."""
+    interference: jax.Array
+    """Largest |(WᵀW)_ij| off the diagonal, over all features."""
+    mean_interference: jax.Array
+    """Mean |(WᵀW)_ij| over pairs of different kept features; 0 for less than two."""
+    effective: jax.Array
+    """exp of the entropy of the shares ‖W_i‖²/‖W‖²_F, from 1 to n; 0 for W = 0."""
+
+
+@jax.jit
+def superposition(W: jax.Array) -> Superposition:
+    """Measure W (m, n).
+
+    Raises:
+        ValueError, TypeError: W is not a floating-point matrix.
+
+    Source: kept, dimensionality: Elhage et al. 2022; effective features as in Bereska et al. 2025, arXiv 2512.13568,
+    with the squared norms of the directions as masses.
+    """
+    check_array("W", W, (None, None))
+    mass = jnp.square(W).sum(0)
+    kept = mass > KEPT**2
+    gram = jnp.abs(W.T @ W - jnp.diag(mass))
+    pairs = kept[:, None] & kept[None] & ~jnp.eye(len(mass), dtype=bool)
+    total = mass.sum()
+    share = mass / jnp.where(total > 0, total, 1)
+    entropy = -jnp.where(share > 0, share * jnp.log(jnp.where(share > 0, share, 1)), 0).sum()
+    return Superposition(
+        features_per_dimension(W),
+        kept.sum(),
+        _mean(feature_dimensionality(W), kept),
+        gram.max(),
+        _mean(gram, pairs),
+        jnp.where(total > 0, jnp.exp(entropy), 0),
+    )
+
+
+def _mean(values: jax.Array, where: jax.Array) -> jax.Array:
+    """The mean over the entries where a condition holds; 0 where it never does."""
+    return jnp.where(where, values, 0).sum() / jnp.maximum(where.sum(), 1).astype(values.dtype)
+
+
+def eliminated(found: Superposition, n_hidden: int) -> np.ndarray:
+    """Whether no superposition is left in a model that still uses every dimension.
+
+    Exactly m features are kept, their mean dimensionality is above 0.95, and no entry of WᵀW off the diagonal reaches
+    0.1.
+
+    Args:
+        found: of one model, or with leading axes.
+        n_hidden: m.
+
+    Returns:
+        bool, with the leading axes.
+
+    Raises:
+        ValueError, TypeError: m below 1 or not an integer.
+    """
+    kept, dimensionality, interference = (np.asarray(a) for a in (found.kept, found.dimensionality, found.interference))
+    clean = (dimensionality > CLEAN_DIMENSIONALITY) & (interference < CLEAN_INTERFERENCE)
+    return (kept == check_size("n_hidden", n_hidden)) & clean
+
+
+def given_up(found: Superposition) -> np.ndarray:
+    """Whether nothing is represented: no feature is kept. bool, with the leading axes of `found`."""
+    return np.asarray(found.kept) == 0
+
+
+def reduced(found: Superposition, plain: Superposition) -> bool:
+    """Whether training under attack lowered both F and the number of kept features by more than the seeds vary.
+
+    Both differences to plain training, seed by seed, have 95 % intervals (Student's t) below 0.
+
+    Args:
+        found: of k seeds under attack, each field (k,), k at least 2.
+        plain: of the same seeds without.
+
+    Raises:
+        ValueError: fewer than two seeds, different numbers of them, or values that are not finite.
+    """
+    fields = ("features_per_dimension", "kept")
+    before, after = ([np.asarray(getattr(each, name), float) for name in fields] for each in (plain, found))
+    if [a.shape for a in before] != [a.shape for a in after]:
+        raise ValueError(
+            f"seeds are compared one by one, got {before[0].shape} without attack and {after[0].shape} under it; "
+            "pass the same seeds"
+        )
+    return all(mean_interval(a - b).high < 0 for a, b in zip(after, before, strict=True))
+
+
+def outcome(found: Superposition, plain: Superposition, n_hidden: int) -> str:
+    """How training under one attack ended, over k seeds: what happened to at least half of them, or the change in mean.
+
+    Arguments and errors as in `reduced` and `eliminated`.
+
+    Returns:
+        "eliminated" or "given up" where at least half of the seeds are, else "reduced" or "none".
+    """
+    for name, happened in (("given up", given_up(found)), ("eliminated", eliminated(found, n_hidden))):
+        if np.mean(happened) >= 0.5:
+            return name
+    return "reduced" if reduced(found, plain) else "none"
+
+
+def measured(data: Any) -> Superposition:
+    """The fields of a dataset (xarray) of trained models as a Superposition of arrays, in the order of its axes."""
+    return Superposition(*(np.asarray(data[name]) for name in Superposition._fields))
+
+
+def outcomes(data: Any, n_hidden: int) -> Any:
+    """How training ended in every cell of a grid of trained models, over its seeds.
+
+    Args:
+        data: a dataset (xarray) with the fields of Superposition over the dimensions seed, norm and others; the first
+            norm is 0, plain training.
+        n_hidden: m.
+
+    Returns:
+        A DataArray of `outcome`, without the seed; "none" at norm 0.
+
+    Raises:
+        ValueError: the first norm is not 0, or the seeds are too few.
+    """
+    if float(data.norm[0]) != 0:
+        raise ValueError(f"the first norm must be 0, plain training, got {float(data.norm[0])}; sort by norm")
+    kept = data.kept.transpose("seed", ..., "norm")
+    table = kept.isel(seed=0, drop=True).astype("U10")
+    found = measured(data.transpose("seed", ..., "norm"))
+    for at in np.ndindex(table.shape):
+        cell, plain = (Superposition(*(field[:, *where] for field in found)) for where in (at, (*at[:-1], 0)))
+        table[at] = outcome(cell, plain, n_hidden)
+    return table
+
+
+def attacked_loss(params: Params, X: jax.Array, radius: ArrayLike, *, key: jax.Array) -> jax.Array:
+    """Mean error under the strongest gradient attack here: 40 steps in the row space from every start, the best kept.
+
+    Meant to be stronger than what a model was trained on, so that masked gradients do not pass for robustness: it
+    starts from the analytic attack, either sign, one gradient step, the clean sample and ten random points.
+
+    Args:
+        params: one model.
+        X: (k, n), samples.
+        radius: L2 norm, at least 0; may be traced.
+        key: from `jax.random.key`, for the random starts.
+
+    Returns:
+        A scalar: summed over features, averaged over samples; at radius 0 the clean loss.
+
+    Raises:
+        ValueError, TypeError: shapes that do not fit, values that are not finite, a negative radius, an old-style key.
+    """
+    radius = check_attack(params, X, (None, None), radius)
+    check_key("key", key)
+    return _attacked_loss(params, X, radius, jax.random.split(key, len(X)))
+
+
+@jax.jit
+def _attacked_loss(params: Params, X: jax.Array, radius: jax.Array, keys: jax.Array) -> jax.Array:
+    basis = row_space(params, X[0]).basis
+    search = partial(ascend, params, radius=radius, basis=basis)
+    return jax.lax.map(lambda each: search(each[0], key=each[1])[1].max(), (X, keys), batch_size=16).mean()
