@@ -52,7 +52,7 @@ def test_texts_of_a_model():
     for text, trace in (("norm", figure.data[1]), ("D, if kept", figure.data[2])):
         assert re.search(rf"<span style='color: {trace.marker.color}'>. {text}</span>", other)
     assert figure.layout.xaxis.title.text == figure.layout.xaxis2.title.text == "feature, the longest first"
-    assert figure.layout.yaxis2.title.text == "norm ‖W<sub>i</sub>‖, dimensionality D<sub>i</sub>"
+    assert figure.layout.yaxis2.title.text == "‖W<sub>i</sub>‖, D<sub>i</sub>"
     (line,) = figure.layout.shapes
     assert line.y0 == line.y1 == 0.5
 

@@ -29,10 +29,9 @@ def represented(W: np.ndarray, dimensionality: np.ndarray, *, title: str, kept: 
         "WᵀW",
         f"<span style='color: {_BLUE}'>▮ norm</span>   <span style='color: {_ORANGE}'>● D, if kept</span>",
     ]
-    figure = make_subplots(1, 2, subplot_titles=headings, horizontal_spacing=0.12)
+    figure = make_subplots(1, 2, subplot_titles=headings, horizontal_spacing=0.2)
     gram = heatmap(W[:, order].T @ W[:, order], 1.0)
-    bar = {"orientation": "h", "x": 0.22, "len": 0.44, "y": -0.12, "yanchor": "top", "thickness": 10}
-    gram.update(xgap=0, ygap=0, colorbar=bar)
+    gram.update(xgap=0, ygap=0, colorbar={"x": 0.41, "len": 0.8, "tickvals": [-1, 0, 1]})
     figure.add_trace(gram, row=1, col=1)
     about = {"x": np.arange(1, len(norms) + 1), "customdata": order + 1}
     figure.add_bar(
@@ -57,8 +56,8 @@ def represented(W: np.ndarray, dimensionality: np.ndarray, *, title: str, kept: 
     figure.update_xaxes(range=ends, showgrid=False, title_text="feature, the longest first")
     figure.update_xaxes(constrain="domain", title_standoff=4, row=1, col=1)
     figure.update_yaxes(range=ends[::-1], scaleanchor="x", constrain="domain", showgrid=False, row=1, col=1)
-    figure.update_yaxes(range=[0, 1.35], title_text="norm ‖W<sub>i</sub>‖, dimensionality D<sub>i</sub>", row=1, col=2)
-    figure.update_layout(template=TEMPLATE, title_text=title, height=460, margin={"t": 80, "b": 100}, showlegend=False)
+    figure.update_yaxes(range=[0, 1.35], title_text="‖W<sub>i</sub>‖, D<sub>i</sub>", row=1, col=2)
+    figure.update_layout(template=TEMPLATE, title_text=title, height=420, margin={"t": 80}, showlegend=False)
     return figure.update_annotations(font={"size": 13})
 
 
