@@ -48,6 +48,17 @@ def test_levels_of_pairs_against_monte_carlo(p):
     assert within_four_errors(np.square(y[:, 0] - p / 2), theory.dropped_feature_loss(S))
 
 
+@pytest.mark.parametrize("p", [0.05, 0.3, 0.9])
+def test_giving_up_pays_where_the_ideal_model_loses_more(p):
+    """Five features in two dimensions; the worst attack on W = [I 0] pushes one kept output up by its whole norm."""
+    x = samples(p, n_sets=5, g=1, seed=2)
+    norm = theory.giving_up_norm(1 - p, 2)
+    kept = np.zeros_like(x)
+    kept[:, :2], kept[:, 2:] = x[:, :2], p / 2
+    kept[:, 0] += norm
+    assert within_four_errors(np.square(kept - x).sum(1) - np.square(p / 2 - x).sum(1), 0)
+
+
 @pytest.mark.parametrize("g", [1, 2, 3, 4])
 def test_collinear_excess_by_brute_force_integration(g):
     # The mean of g values by repeated convolution of the box on a fine grid, then E min² = Σ over the grid.
@@ -173,6 +184,7 @@ LEVELS = (
     theory.collinear_plateau,
     theory.octahedron_loss,
     theory.dropped_feature_loss,
+    lambda S: theory.giving_up_norm(S, 3),
     theory.antipodal_pair_loss,
     theory.covariance_modes,
     lambda S: theory.linear_plateau(S, n_modes=2),

@@ -358,14 +358,14 @@ def test_ensembles_compile_once(compiled):
     attacked_ensemble()
     options = {"data_key": jax.random.key(1), "perturb": shift, "batch_size": BATCH, "n_hidden": 3, "n_steps": 20}
     radii = np.array([0.1, 0.2])
-    train_ensemble(F, np.array([0.1, 0.2]), KEYS, radius=radii, mix=0.5, **options)
+    train_ensemble(F, np.array([0.1, 0.2]), KEYS, radius=radii, mix=0.5, ramp=5, **options)
     traces = len(TRACED)
     compiled.clear()
     keys = (jax.random.split(jax.random.key(i), 3) for i in range(1))
     for i, other in enumerate(keys):
         Ss = np.array([0.5, 0.6 + 0.1 * i])
         rate = optax.adam(0.01 * (i + 1))
-        train_ensemble(F, Ss, other, radius=radii * (i + 3), mix=0.7, scale=0.3, optimizer=rate, **options)
+        train_ensemble(F, Ss, other, radius=radii * (i + 3), mix=0.7, ramp=i, scale=0.3, optimizer=rate, **options)
     assert len(TRACED) == traces
     assert compiled == []
 

@@ -102,6 +102,15 @@ def dropped_feature_loss(S: float) -> float:
     return p / 3 - p**2 / 4
 
 
+def giving_up_norm(S: float, n_hidden: int) -> float:
+    """Attack norm beyond which the ideal model loses more than one that represents nothing: √(m (p/3 - p²/4)).
+
+    Keeping m independent features on axes of their own saves the variance of each; an attack of norm λ takes λ² of it.
+    A constant output loses nothing under attack. Models that trade accuracy for shorter weights hold out longer.
+    """
+    return float(np.sqrt(check_size("n_hidden", n_hidden) * dropped_feature_loss(S)))
+
+
 def antipodal_pair_loss(S: float) -> float:
     """Loss of two features on opposite unit directions, active independently with probability p, b = 0: p²/3."""
     return _density(S) ** 2 / 3
