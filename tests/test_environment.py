@@ -34,7 +34,8 @@ TARGETS = [
     "newest",
     "clean",
 ]
-DRAWING = ["style", "frames", "figures", "polyhedra", "adversarial", "explorers"]  # each may import those before it
+# Each may import those before it.
+DRAWING = ["style", "frames", "figures", "polyhedra", "adversarial", "maps", "explorers"]
 MODULES = sorted((ROOT / "toylib").rglob("*.py"))
 
 
