@@ -9,7 +9,7 @@ import optax
 import pytest
 from tqdm import tqdm
 
-from toylib import attacks, training
+from toylib import attacks, progress, training
 from toylib.features import Correlated
 from toylib.model import Params, init, loss
 from toylib.training import Diverged, Interrupted, Run, train, train_ensemble
@@ -493,7 +493,7 @@ class Recorder(tqdm):
 
 def test_progress_shows_the_loss_and_false_hides_it(monkeypatch, capsys):
     Recorder.shown = []
-    monkeypatch.setattr(training, "tqdm", Recorder)
+    monkeypatch.setattr(progress, "tqdm", Recorder)
     hidden = trained.__wrapped__(progress=False)
     captured = capsys.readouterr()
     assert captured.err == captured.out == ""

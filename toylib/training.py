@@ -15,7 +15,6 @@ paper itself gives none for correlated features):
     | initial b      | 0                                            | 0                                            |
 """
 
-import os
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -25,12 +24,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.typing import ArrayLike
-from tqdm.auto import tqdm
 
 from toylib.checks import check_array, check_finite, check_key, check_real, check_size, check_sparsity
 from toylib.features import Features
 from toylib.model import Params, init
 from toylib.optimizers import Static
+from toylib.progress import bar
 from toylib.runs import Diverged, Interrupted, Run, snapshot_steps, summary
 from toylib.steps import Inputs, Perturb, Setting, advance, members_of
 
@@ -232,9 +231,7 @@ def _loop(setting, inputs, params, n_steps, snapshots, progress, *, single: bool
         run = Run(now[1][0], steps, *series, ~(alive[-1] & np.asarray(now[3])))
         return run.member(0, 0, 0) if single else run
 
-    # tqdm's notebook bar does not heed TQDM_DISABLE, its variable for hiding the bars of a whole session; we do.
-    hidden = progress is False or (progress is None and os.environ.get("TQDM_DISABLE", "0") not in ("", "0"))
-    with tqdm(total=n_steps, unit="step", disable=hidden, delay=0.0 if progress else 1.0, leave=False) as bar:
+    with bar(n_steps, "step", progress) as shown:
         try:
             while True:
                 step, began = now[0], time.perf_counter()
@@ -242,8 +239,8 @@ def _loop(setting, inputs, params, n_steps, snapshots, progress, *, single: bool
                 if stop > step:
                     speed = (stop - step) / (time.perf_counter() - began)
                     piece = max(1, min(4 * piece, int(speed * _SECONDS_BETWEEN_LOOKS)))
-                bar.set_postfix_str(summary(*now[2:]), refresh=False)
-                bar.update(stop - step)
+                shown.set_postfix_str(summary(*now[2:]), refresh=False)
+                shown.update(stop - step)
                 failed = single and not now[3].all()
                 if failed or stop in wanted:
                     keep()
