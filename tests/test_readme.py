@@ -37,6 +37,12 @@ def test_the_number_of_stored_models_is_that_of_the_file():
         assert f"({len(stored['S']):,} models)" in README
     with xr.open_dataset(results / "adversarial_attacks.nc", engine="scipy") as stored:
         assert f"({stored.V_dataset.size + stored.small_upper.isel(small_fraction=0).size} models, " in README
+    models = 0
+    for path in results.glob("adversarial_training_*.nc"):
+        with xr.open_dataset(path, engine="scipy") as stored:
+            models += stored.failed.size
+            assert not stored.failed.any()
+    assert f"({models:,} models in four resumable sweeps)" in README
 
 
 def test_the_example_runs(capsys):

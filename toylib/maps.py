@@ -124,9 +124,10 @@ def outcome_map(
     figure.update_xaxes(tickangle=0, tickfont={"size": 10}, showgrid=False, linecolor=FAINT)
     figure.update_yaxes(showgrid=False, linecolor=FAINT)
     figure.update_annotations(font={"size": 13})
-    height = 150 + 150 * rows
-    legend = {"y": 1 + 55 / (height - 160)}
-    return figure.update_layout(template=TEMPLATE, title_text=title, height=height, margin={"t": 110}, legend=legend)
+    inner = 145 * rows
+    legend = {"y": 1 + 35 / inner}
+    title = {"text": title, "y": 1 - 28 / (inner + 170), "yanchor": "middle"}
+    return figure.update_layout(template=TEMPLATE, title=title, height=inner + 170, margin={"t": 120}, legend=legend)
 
 
 def trade(

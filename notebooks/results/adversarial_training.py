@@ -1,6 +1,6 @@
 """Trains the full-size models of notebook 4 under attack and writes what became of them to adversarial_training_*.nc.
 
-    make results        about XX minutes on 2 cores for this script; stopped, it goes on where it was when called again
+    make results        about an hour on 2 cores for this script; stopped, it goes on where it was when called again
 
 Four labelled datasets (xarray.open_dataset), every model with 40 features of equal importance: `map` crosses what the
 model trains on with seed, density and attack norm (8 hidden dimensions), `budget` repeats the paper's attack under
