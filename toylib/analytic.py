@@ -9,7 +9,7 @@ from jax.typing import ArrayLike
 
 from toylib.checks import check_key
 from toylib.model import Params
-from toylib.rowspace import check_attack, unit
+from toylib.rowspace import attacked_error, check_attack, unit
 
 Signs = Literal["+", "±"]
 
@@ -115,8 +115,10 @@ def _most_harmful_in_mean(params: Params, X: jax.Array, radius: jax.Array, signs
     """The position and the direction (n,) among these that raises the mean error of X most at this radius."""
     directions = _directions(params, signs)
     pushes = radius * _pushes(params, directions)
-    total, _ = jax.lax.scan(lambda total, x: (total + _errors(params, x, pushes), None), jnp.zeros(len(directions)), X)
-    best = total.argmax()
+    # Gains, because the errors may all be large and alike; and all at once, because a running sum loses digits.
+    clean = jax.vmap(lambda x: attacked_error(params, x, jnp.zeros_like(x)))(X)
+    gains = jax.lax.map(lambda x: _errors(params, x, pushes), X) - clean[:, None]
+    best = gains.mean(0).argmax()
     return best, directions[best]
 
 
