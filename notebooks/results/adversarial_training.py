@@ -67,9 +67,20 @@ BUDGETS = {
 
 
 def train(
-    seed: int, density: float, norms, attack: str, *, key, n_steps, n_hidden: int = N_HIDDEN, optimizer=None, **options
+    seed: int,
+    density: float,
+    norms,
+    attack: str,
+    *,
+    key,
+    n_steps,
+    n_hidden: int = N_HIDDEN,
+    optimizer=None,
+    start: Params | None = None,
+    snapshots=None,
+    **options,
 ):
-    """Models of one seed and density, one for each norm: a Run with leading axis (norm,)."""
+    """Models of one seed and density, one for each norm: a Run with leading axis (norm,); `start` has it too."""
     k_init, k_data, _ = _keys(key, seed)
     run = train_ensemble(
         FEATURES,
@@ -78,8 +89,9 @@ def train(
         n_hidden=n_hidden,
         n_steps=n_steps,
         data_key=k_data,
+        start=None if start is None else jax.tree.map(lambda leaf: leaf[None, :, None], start),
         optimizer=optimizer or schedule(n_steps),
-        snapshots=[n_steps],
+        snapshots=[n_steps] if snapshots is None else snapshots,
         perturb=ATTACKS[attack],
         radius=np.asarray(norms) * mean_norm(density),
         progress=False,
@@ -139,27 +151,12 @@ def point_of_release(training, seed, density, norm, *, key, n_steps, **settings)
     """Three legs of n_steps each: plain training, under attack from there on, and plain again."""
     axes = sweeps.product(training=training, seed=seed, density=density, norm=norm)
     (training,), (seed,), (density,), norms = axes.values()
+    settings |= {"key": key, "n_steps": n_steps, "snapshots": leg_steps(n_steps)}
     legs, start = [], None
     for leg, fractions in enumerate((np.zeros(len(norms)), norms, np.zeros(len(norms)))):
         # Seeds above all others give each leg batches of its own.
-        k_init, k_data, _ = _keys(key, int(seed) + 1000 * leg)
-        run = train_ensemble(
-            FEATURES,
-            [1 - density],
-            k_init[None],
-            n_hidden=N_HIDDEN,
-            n_steps=n_steps,
-            data_key=k_data,
-            start=start,
-            optimizer=schedule(n_steps),
-            snapshots=leg_steps(n_steps),
-            perturb=ATTACKS[training],
-            radius=np.asarray(fractions) * mean_norm(density),
-            progress=False,
-            **settings,
-        )
-        start = run.params
-        legs.append(run.member(0, slice(None), 0))
+        legs.append(train(int(seed) + 1000 * leg, density, fractions, training, start=start, **settings))
+        start = legs[-1].params
     W = np.stack([run.weights for run in legs], axis=1)
     found = jax.vmap(jax.vmap(jax.vmap(superposition)))(W)
     similarity = jax.vmap(interference_similarity)(W[:, 2, -1], W[:, 0, -1])
