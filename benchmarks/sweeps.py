@@ -29,7 +29,7 @@ from toylib.features import Correlated
 from toylib.training import train_ensemble
 
 EVERY = 4
-ONE_THREAD = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1", "OMP_NUM_THREADS": "1"}
+ONE_THREAD = {"NPROC": "1"}  # the size of XLA's pool of threads; its flags for one thread leave the pool as it is
 
 
 def models(S, seed, *, n_steps: int, key: jax.Array) -> dict:
