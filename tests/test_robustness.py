@@ -1,14 +1,17 @@
 """Outcomes of adversarial training on models built to have them, and robustness against brute force."""
 
+from functools import lru_cache, partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toylib import theory
+from toylib import attacks, theory
 from toylib.features import Independent
 from toylib.model import Params, loss
 from toylib.robustness import (
@@ -21,6 +24,7 @@ from toylib.robustness import (
     reduced,
     superposition,
 )
+from toylib.training import train
 
 KEY = jax.random.key(0)
 N, M = 12, 4
@@ -228,3 +232,32 @@ def test_arguments_of_robustness_are_checked(change, error, message):
     arguments = {"params": Params(ideal(), jnp.zeros(N)), "X": jnp.ones((2, N)), "radius": 0.1, "key": KEY} | change
     with pytest.raises(error, match=message):
         attacked_loss(**arguments)
+
+
+# Training under attack
+
+FEW = {"n_steps": 3, "restarts": 1, "starts": ("random",)}
+ATTACKS = {
+    "random feature, +": attacks.random_feature,
+    "random feature, ±": partial(attacks.random_feature, signs="±"),
+    "worst feature": lambda params, x, radius, *, key: attacks.analytic(params, x, radius),
+    "one step": attacks.one_step,
+    "PGD": partial(attacks.pgd, **FEW),
+    "latent PGD": partial(attacks.latent, **FEW),
+}
+
+
+@lru_cache
+def trained(attack=None):
+    options = {"n_hidden": M, "n_steps": 400, "batch_size": 128, "optimizer": optax.adam(0.01), "snapshots": (400,)}
+    if attack:
+        options |= {"perturb": ATTACKS[attack], "radius": 0.3}
+    return train(Independent(N), 0.9, key=KEY, scale=0.1, **options).params
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_training_on_an_attack_makes_robust_to_stronger_ones(attack):
+    X = Independent(N).sample(0.9, 256, key=jax.random.key(1))
+    under = {name: float(attacked_loss(trained(name), X, 0.3, key=KEY)) for name in (None, attack)}
+    assert under[attack] < 0.95 * under[None]
+    assert float(loss(trained(attack), X)) > float(loss(trained(), X))
