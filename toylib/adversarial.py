@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import plotly.graph_objects as go
 
+from toylib.drawings import Drawing, figure
 from toylib.style import FAINT, INK, MUTED, SET_COLORS, TEMPLATE, WIDTH, f4
 
 _BLUE, _ORANGE = SET_COLORS[:2]
@@ -86,9 +87,10 @@ class Limits(NamedTuple):
         return cls(_span(x, x + delta), (-reach, reach), _span(x, output))
 
 
+@figure
 def example(
     x: np.ndarray, delta: np.ndarray, before: np.ndarray, after: np.ndarray, *, title: str, limits: Limits
-) -> go.Figure:
+) -> Drawing:
     """One attacked input in three panels over the features: x and x + δ, δ/‖δ‖, and the reconstructions of both.
 
     Args:
@@ -128,7 +130,7 @@ def example(
         f"<b>Reconstruction</b>   {_ink(MUTED, 'target x (bars)')}   ○ before, e = {e_before}   "
         f"{_ink(_ORANGE, f'● after, e = {e_after}')}",
     )
-    return go.Figure(traces, {**_example_layout(n, headings, limits), "title": {"text": title}})
+    return {"data": traces, "layout": {**_example_layout(n, headings, limits), "title": {"text": title}}}
 
 
 def _example_layout(n: int, headings: Sequence[str], limits: Limits) -> dict:

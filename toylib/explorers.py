@@ -1,47 +1,59 @@
 """Sliders over figures, for a live kernel. A slider indexes what is there or runs what is compiled; nothing trains."""
 
+import asyncio
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 import ipywidgets as widgets
 import jax
 import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
+from ipykernel.ipkernel import IPythonKernel
 
 from toylib.adversarial import Limits, example
+from toylib.drawings import Drawing
 from toylib.ensembles import as_run
 from toylib.features import Features
 from toylib.figures import gallery
-from toylib.frames import move
 from toylib.geometry import feature_dimensionality
 from toylib.maps import represented
 from toylib.model import Params, reconstruct
+from toylib.plot import Plot
 from toylib.polyhedra import story
 from toylib.robustness import KEPT
 from toylib.trajectory import follow
 
 
-class Explorer:
-    """Labelled sliders over one live figure.
+class Control(NamedTuple):
+    """What a slider offers."""
 
-    In JupyterLab it shows the sliders (arrow keys move the one in focus), Play where there is a time axis, and Reset.
-    An error in drawing appears below the sliders, and the figure stays as it was. Stored, and without a kernel, it
-    shows the figure of the values it has.
+    stops: Sequence[str]
+    """labels of its positions, with their units"""
+    about: str
+    """what it moves, shown as its tooltip"""
+
+
+class Explorer:
+    """Labelled sliders over one live plot.
+
+    In JupyterLab it shows the sliders (arrow keys, Home and End move the one in focus), Play where there is a time
+    axis, and Reset. Sliders that move together cost one drawing. An error in drawing appears below the sliders, and the
+    plot stays as it was. When its cell runs again, the explorer of the run before is closed, callbacks included.
+    Stored, and without a kernel, it shows the figure of the values it has.
 
     Args:
         name: of the explorer.
-        draw: one keyword a control, its position among the stops -> Figure, with the same traces for all.
-        controls: name -> labels of the stops, at least one each, with their units.
+        draw: one keyword a control, its position among the stops -> drawing, with the same traces for all.
+        controls: name -> Control with at least one stop.
         play: the control that Play runs through, or None.
         start: control -> position to begin with, 0 by default.
 
     Attributes:
-        sliders: name -> the slider; setting its `index` moves the figure.
-        figure: what is shown.
+        sliders: name -> the slider; setting its `index` moves the plot.
 
     Raises:
         ValueError: no controls or no stops; `play` or `start` names something else or no position.
@@ -50,78 +62,143 @@ class Explorer:
     def __init__(
         self,
         name: str,
-        draw: Callable[..., go.Figure],
-        controls: Mapping[str, Sequence[str]],
+        draw: Callable[..., Drawing],
+        controls: Mapping[str, Control],
         *,
         play: str | None = None,
         start: Mapping[str, int] | None = None,
     ) -> None:
         """Build the sliders and draw once."""
         start = dict(start or {})
-        if not controls or not all(len(stops) for stops in controls.values()):
+        if not controls or not all(len(control.stops) for control in controls.values()):
             raise ValueError(f"an explorer needs controls with at least one stop each, got {dict(controls)!r}")
         if unknown := ({*start} | ({play} if play else set())) - set(controls):
             raise ValueError(f"play and start must name controls, got {sorted(unknown)}; there are {sorted(controls)}")
-        if outside := {c: i for c, i in start.items() if not 0 <= i < len(controls[c])}:
+        if outside := {c: i for c, i in start.items() if not 0 <= i < len(controls[c].stops)}:
             raise ValueError(f"start must be positions among the stops, got {outside!r}")
         self.name, self._draw = name, draw
         self._start = {control: start.get(control, 0) for control in controls}
         self.sliders = {
-            control: widgets.SelectionSlider(
-                options=[(label, i) for i, label in enumerate(stops)],
-                value=self._start[control],
-                description=control,
+            name: widgets.SelectionSlider(
+                options=[(label, i) for i, label in enumerate(control.stops)],
+                value=self._start[name],
+                description=name,
+                tooltip=f"{control.about} (arrow keys, Home, End)",
                 continuous_update=True,
                 style={"description_width": "90px"},
                 layout={"width": "520px"},
             )
-            for control, stops in controls.items()
+            for name, control in controls.items()
         }
-        self._shown = self.drawing()
-        self.figure = go.FigureWidget(self._shown)
+        self._due: asyncio.Handle | bool = False  # a drawing to come: which, or that one is held back
+        self._plot = Plot(self.drawing())
         self._error = widgets.HTML()
-        buttons = [
-            *self._play(play),
-            widgets.Button(description="Reset", icon="undo", tooltip="back to the first view"),
-        ]
-        buttons[-1].on_click(lambda _: self.reset())
+        reset = widgets.Button(description="Reset", icon="undo", tooltip="back to the first view")
+        reset.on_click(lambda _: self.reset())
+        self._links, played = self._play(play)
         for slider in self.sliders.values():
             slider.observe(self._moved, names="value")
-        self._view = widgets.VBox([*self.sliders.values(), widgets.HBox(buttons), self._error, self.figure])
+        buttons = widgets.HBox([*played, reset])
+        self._view = widgets.VBox([*self.sliders.values(), buttons, self._error, self._plot])
+        _take_the_place_of_an_earlier_run(self)
 
-    def drawing(self) -> go.Figure:
-        """The figure of the values that the sliders have, drawn anew."""
+    @property
+    def figure(self) -> go.Figure:
+        """What is shown, as a figure of its own."""
+        if self._due:
+            self._redraw()
+        return go.Figure(self._plot.drawing)
+
+    def drawing(self) -> Drawing:
+        """The drawing of the values that the sliders have, drawn anew."""
         return self._draw(**{control: slider.value for control, slider in self.sliders.items()})
+
+    def move(self, **positions: int) -> None:
+        """Move several sliders to positions among their stops, with one drawing."""
+        self._cancel()
+        self._due = True
+        try:
+            for control, position in positions.items():
+                self.sliders[control].index = position
+        finally:
+            self._redraw()
 
     def reset(self) -> None:
         """Back to the first view."""
-        for control, slider in self.sliders.items():
-            slider.value = self._start[control]
+        self.move(**self._start)
 
-    def _play(self, control: str | None) -> list[widgets.Widget]:
+    def close(self) -> None:
+        """Take the explorer off the page, and its callbacks and widgets out of the kernel."""
+        self._cancel()
+        for slider in self.sliders.values():
+            slider.unobserve_all()
+        for widget in [*self._links, *_parts(self._view)]:
+            widget.close()
+
+    def _play(self, control: str | None) -> tuple[list[widgets.Widget], list[widgets.Widget]]:
+        """The links of Play, and Play itself."""
         if control is None:
-            return []
+            return [], []
         slider = self.sliders[control]
         play = widgets.Play(max=len(slider.options) - 1, value=slider.value, interval=150, tooltip=f"play {control}")
-        widgets.jslink((play, "value"), (slider, "index"))
-        return [play]
+        return [widgets.jslink((play, "value"), (slider, "index"))], [play]
 
     def _moved(self, _: Any) -> None:
+        """Draw: in a kernel after all that has arrived by then, elsewhere at once."""
+        if self._due:
+            return
         try:
-            drawing = self.drawing()
-            move(self.figure, drawing)
+            self._due = asyncio.get_running_loop().call_soon(self._redraw)
+        except RuntimeError:
+            self._redraw()
+
+    def _cancel(self) -> None:
+        if isinstance(self._due, asyncio.Handle):
+            self._due.cancel()
+        self._due = False
+
+    def _redraw(self) -> None:
+        self._cancel()
+        try:
+            self._plot.move(self.drawing())
         except Exception:
             self._error.value = f"<pre style='color: #B00020'>{escape(traceback.format_exc(limit=-3))}</pre>"
         else:
-            self._shown, self._error.value = drawing, ""
+            self._error.value = ""
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         """The live widget; for a page without a kernel the figure; fixed text, so that stored outputs compare."""
         return {
             **self._view._repr_mimebundle_(**kwargs),
             "text/plain": f"<explorer: {self.name}>",
-            "application/vnd.plotly.v1+json": self._shown.to_dict(),
+            "application/vnd.plotly.v1+json": self.figure.to_dict(),
         }
+
+
+def _parts(widget: widgets.Widget) -> Iterator[widgets.Widget]:
+    """A widget and all that it is made of."""
+    yield widget
+    for part in (*getattr(widget, "children", ()), *(getattr(widget, name, None) for name in ("layout", "style"))):
+        if isinstance(part, widgets.Widget):
+            yield from _parts(part)
+
+
+_made: dict[str, tuple[str, list[Explorer]]] = {}
+"""cell -> the run that was its last, and the explorers made in it."""
+
+
+def _take_the_place_of_an_earlier_run(explorer: Explorer) -> None:
+    """Close what an earlier run of the same cell made; without a kernel that names its cells there is none."""
+    request = IPythonKernel.instance().get_parent() if IPythonKernel.initialized() else {}
+    cell, run = (request.get(part, {}).get(key) for part, key in (("metadata", "cellId"), ("header", "msg_id")))
+    if cell is None:
+        return
+    last, made = _made.get(cell, (run, []))
+    if last != run:
+        for old in made:
+            old.close()
+        made = []
+    _made[cell] = run, [*made, explorer]
 
 
 def samples(distributions: Mapping[str, Features], Ss: Sequence[float], u: Mapping[str, np.ndarray]) -> Explorer:
@@ -137,11 +214,19 @@ def samples(distributions: Mapping[str, Features], Ss: Sequence[float], u: Mappi
         for name, distribution in distributions.items()
     }
 
-    def draw(sparsity: int) -> go.Figure:
+    def draw(sparsity: int) -> Drawing:
         shown = {name: (pictures[name][sparsity], d.sets) for name, d in distributions.items()}
-        return gallery(shown, title=f"Samples at S = {Ss[sparsity]:.2f}")
+        return gallery.drawing(shown, title=f"Samples at S = {Ss[sparsity]:.2f}")
 
-    return Explorer("samples", draw, {"sparsity": [f"S = {S:.2f}" for S in Ss]})
+    return Explorer("samples", draw, {"sparsity": _sparsity(Ss)})
+
+
+def _sparsity(Ss: Sequence[float]) -> Control:
+    return Control([f"S = {S:.2f}" for S in Ss], "probability S that a gate is off")
+
+
+def _norm(fractions: Sequence[float], of: str) -> Control:
+    return Control([f"{f:.2f} · E‖x‖" for f in fractions], f"L2 norm {of}, in units of the mean norm of an input")
 
 
 def geometry(runs: xr.Dataset, twins: xr.Dataset, features: Features, levels: Callable[[float], Mapping]) -> Explorer:
@@ -154,22 +239,29 @@ def geometry(runs: xr.Dataset, twins: xr.Dataset, features: Features, levels: Ca
         levels: S -> losses by name, drawn as dashed lines.
     """
     Ss, seeds, steps = (runs[name].values.tolist() for name in ("S", "seed", "step"))
-    paths = {(S, c): follow(as_run(runs.sel(S=S, seed=c)), features, S) for S in Ss for c in seeds}
+    paths = [[follow(as_run(runs.sel(S=S, seed=c)), features, S) for c in seeds] for S in Ss]
+    linear = [[twins.losses.sel(S=S, seed=c, method="nearest").values for c in seeds] for S in Ss]
+    dashed = [levels(S) for S in Ss]
     loss_range = (
-        0.5 * min(float(runs.losses.min()), *levels(max(Ss)).values()),
+        0.5 * min(float(runs.losses.min()), *dashed[int(np.argmax(Ss))].values()),
         1.5 * float(runs.losses.max()),
     )
 
-    def draw(sparsity: int, seed: int, step: int) -> go.Figure:
-        S, c = Ss[sparsity], seeds[seed]
-        title = f"S = {S:.2f}, seed {c}"
-        twin = twins.losses.sel(S=S, seed=c, method="nearest").values
-        return story(paths[S, c], step, features.sets, title=title, levels=levels(S), twin=twin, loss_range=loss_range)
+    def draw(sparsity: int, seed: int, step: int) -> Drawing:
+        return story.drawing(
+            paths[sparsity][seed],
+            step,
+            features.sets,
+            title=f"S = {Ss[sparsity]:.2f}, seed {seeds[seed]}",
+            levels=dashed[sparsity],
+            twin=linear[sparsity][seed],
+            loss_range=loss_range,
+        )
 
     controls = {
-        "sparsity": [f"S = {S:.2f}" for S in Ss],
-        "seed": [str(c) for c in seeds],
-        "step": [f"{step:,}" for step in steps],
+        "sparsity": _sparsity(Ss),
+        "seed": Control([str(c) for c in seeds], "which random numbers the initial weights are drawn from"),
+        "step": Control([f"{step:,}" for step in steps], "number of training steps taken"),
     }
     return Explorer("geometry", draw, controls, play="step", start={"sparsity": len(Ss) // 2, "step": len(steps) - 1})
 
@@ -223,20 +315,20 @@ def attack(
         x, deltas, *outputs = (np.stack(values) for values in zip(*seen, strict=True))
         limits = Limits.around(x, deltas, np.stack(outputs))
 
-    def draw(sparsity: int, norm: int, attack: int, sample: int) -> go.Figure:
+    def draw(sparsity: int, norm: int, attack: int, sample: int) -> Drawing:
         x, radius = X[sparsity, sample], float(fractions[norm] * mean_norms[sparsity])
         delta, before, after = attacked(sparsity, fractions[norm], names[attack], sample)
         gain = np.square(after - x).sum(dtype=float) - np.square(before - x).sum(dtype=float)
         V = f"{gain / radius**2:.3g}" if radius > 0 else "–"
-        title = f"S = {Ss[sparsity]:.2f}, {names[attack]}, {controls['norm'][norm]}, sample {sample + 1}: V = {V}"
-        return example(x, delta, before, after, title=title, limits=limits)
+        title = f"S = {Ss[sparsity]:.2f}, {names[attack]}, {controls['norm'].stops[norm]}, sample {sample + 1}: V = {V}"
+        return example.drawing(x, delta, before, after, title=title, limits=limits)
 
     names = list(attacks)
     controls = {
-        "sparsity": [f"S = {S:.2f}" for S in Ss],
-        "norm": [f"{fraction:.2f} · E‖x‖" for fraction in fractions],
-        "attack": names,
-        "sample": [str(s + 1) for s in range(X.shape[1])],
+        "sparsity": _sparsity(Ss),
+        "norm": _norm(fractions, "of the attack"),
+        "attack": Control(names, "how the attack is found"),
+        "sample": Control([str(s + 1) for s in range(X.shape[1])], "which input is attacked"),
     }
     return Explorer("attack", draw, controls, start={"sparsity": len(Ss) // 2, "norm": len(fractions) // 2})
 
@@ -257,18 +349,18 @@ def robust(weights: xr.DataArray) -> Explorer:
         )
     weights = weights.transpose(*wanted).sortby("density", ascending=False)
     trainings, densities, norms = (weights[name].values for name in wanted[:3])
+    values = np.asarray(weights.values, np.float32)
     dimensionality = jax.jit(feature_dimensionality)
 
-    def draw(attack: int, sparsity: int, norm: int) -> go.Figure:
-        at = {"density": densities[sparsity], "norm": norms[norm]}
-        W = weights.sel(training=trainings[attack]).sel(**at, method="nearest").values
+    def draw(attack: int, sparsity: int, norm: int) -> Drawing:
+        W = values[attack, sparsity, norm]
         kept = int((np.linalg.norm(W, axis=0) > KEPT).sum())
-        title = f"{trainings[attack]}, S = {1 - at['density']:.2f}, norm {at['norm']:g} · E‖x‖: {kept} features kept"
-        return represented(W, np.asarray(dimensionality(W)), title=title, kept=KEPT)
+        where = f"{trainings[attack]}, S = {1 - densities[sparsity]:.2f}, norm {norms[norm]:g} · E‖x‖"
+        return represented.drawing(W, np.asarray(dimensionality(W)), title=f"{where}: {kept} features kept", kept=KEPT)
 
     controls = {
-        "attack": [str(name) for name in trainings],
-        "sparsity": [f"S = {1 - density:.2f}" for density in densities],
-        "norm": [f"{norm:.2f} · E‖x‖" for norm in norms],
+        "attack": Control([str(name) for name in trainings], "the attack that the model was trained on"),
+        "sparsity": _sparsity(1 - densities),
+        "norm": _norm(norms, "of the attack in training"),
     }
     return Explorer("robust", draw, controls, play="norm", start={"sparsity": len(densities) // 2})

@@ -6,14 +6,16 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from toylib.frames import frames, move
+from toylib.drawings import Drawing, figure
+from toylib.frames import frames
 from toylib.intervals import Interval, Share
 from toylib.style import INK, MUTED, SET_COLORS, TEMPLATE, f4, heatmap, log_ticks
 
-__all__ = ["frames", "gallery", "lines", "matrices", "means", "move", "outcomes", "scatter", "shares", "spectra"]
+__all__ = ["frames", "gallery", "lines", "matrices", "means", "outcomes", "scatter", "shares", "spectra"]
 
 
-def gallery(samples: Mapping[str, tuple[np.ndarray, Sequence[Sequence[int]]]], *, title: str) -> go.Figure:
+@figure
+def gallery(samples: Mapping[str, tuple[np.ndarray, Sequence[Sequence[int]]]], *, title: str) -> Drawing:
     """Samples of several distributions as pictures: a row a feature, a column a sample, darker for larger values.
 
     Args:
@@ -22,29 +24,44 @@ def gallery(samples: Mapping[str, tuple[np.ndarray, Sequence[Sequence[int]]]], *
     """
     if not 1 <= len(samples) <= 4:
         raise ValueError(f"a gallery shows one to four distributions, got {len(samples)}; split it in two")
-    figure = make_subplots(2, 2, subplot_titles=list(samples), horizontal_spacing=0.1, vertical_spacing=0.17)
-    for panel, (x, sets) in enumerate(samples.values()):
-        row, column = panel // 2 + 1, panel % 2 + 1
+    traces, layout = [], {"annotations": []}
+    name = {"showarrow": False, "xanchor": "center", "yanchor": "bottom", "font": {"size": 16}, "x": 0.5, "y": 1}
+    for panel, (distribution, (x, sets)) in enumerate(samples.items()):
+        number, row, column = str(panel + 1) if panel else "", panel // 2, panel % 2
         for i, members in enumerate(sets):
-            figure.add_heatmap(
-                z=f4(np.asarray(x)[:, list(members)].T),
-                x=np.arange(1, len(x) + 1),
-                y=[j + 1 for j in members],
-                zmin=0,
-                zmax=1,
-                colorscale=((0, "#FFFFFF"), (1, SET_COLORS[i % len(SET_COLORS)])),
-                showscale=False,
-                xgap=0.5,
-                ygap=1,
-                hovertemplate=f"feature %{{y}}, sample %{{x}}: %{{z:.2f}}<extra>set {i + 1}</extra>",
-                row=row,
-                col=column,
+            traces.append(
+                {
+                    "type": "heatmap",
+                    "z": f4(np.asarray(x)[:, list(members)].T),
+                    "x": np.arange(1, len(x) + 1),
+                    "y": [j + 1 for j in members],
+                    "zmin": 0,
+                    "zmax": 1,
+                    "colorscale": ((0, "#FFFFFF"), (1, SET_COLORS[i % len(SET_COLORS)])),
+                    "showscale": False,
+                    "xgap": 0.5,
+                    "ygap": 1,
+                    "hovertemplate": f"feature %{{y}}, sample %{{x}}: %{{z:.2f}}<extra>set {i + 1}</extra>",
+                    "xaxis": f"x{number}",
+                    "yaxis": f"y{number}",
+                }
             )
-        figure.update_yaxes(
-            autorange="reversed", dtick=1, title_text="feature" if column == 1 else "", row=row, col=column
-        )
-        figure.update_xaxes(title_text="sample" if row == 2 else "", row=row, col=column)
-    return figure.update_layout(template=TEMPLATE, title_text=title, height=480, margin={"t": 80})
+        layout[f"xaxis{number}"] = {
+            "title": {"text": "sample" if row == 1 else ""},
+            "domain": [0.55 * column, 0.45 + 0.55 * column],
+            "anchor": f"y{number}",
+        }
+        layout[f"yaxis{number}"] = {
+            "title": {"text": "feature" if column == 0 else ""},
+            "domain": [0.585 - 0.585 * row, 1 - 0.585 * row],
+            "anchor": f"x{number}",
+            "autorange": "reversed",
+            "dtick": 1,
+        }
+        here = {"text": distribution, "xref": f"x{number} domain", "yref": f"y{number} domain"}
+        layout["annotations"].append({**name, **here})
+    frame = {"template": TEMPLATE, "title": {"text": title}, "height": 480, "margin": {"t": 80}}
+    return {"data": traces, "layout": {**layout, **frame}}
 
 
 def lines(

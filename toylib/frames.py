@@ -1,10 +1,11 @@
-"""Moving a figure: what changes between two drawings, baked into frames or sent to a live widget."""
+"""A figure and a slider that scrubs it without a kernel: what changes between drawings, baked into frames."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import plotly.graph_objects as go
+
+from toylib.drawings import changes
 
 Draw = Callable[[Any], go.Figure]
 
@@ -42,9 +43,10 @@ def frames(
     moving: dict[int, set[str]] = {}
     layout: set[str] = set()
     for other in drawings:
-        for trace, changed in changes(first, other):
+        traces, names = changes(first.to_plotly_json(), other.to_plotly_json())
+        for trace, changed in traces.items():
             moving.setdefault(trace, set()).update(changed)
-        layout |= set(_different(first.layout, other.layout))
+        layout |= set(names)
         if odd := _names(first.to_plotly_json()) ^ _names(other.to_plotly_json()):
             raise ValueError(
                 f"drawings must set the same properties, got some without {min(odd)}; set it in each of them"
@@ -99,31 +101,6 @@ def frames(
     return figure
 
 
-def move(shown: go.FigureWidget, drawing: go.Figure) -> None:
-    """Bring a live figure to another drawing of the same traces, in one message that holds only what changed."""
-    with shown.batch_update():
-        for trace, changed in changes(shown, drawing):
-            shown.data[trace].update({k: drawing.data[trace][k] for k in changed}, overwrite=True)
-        shown.layout.update({k: drawing.layout[k] for k in _different(shown.layout, drawing.layout)}, overwrite=True)
-
-
-def changes(first: go.Figure, other: go.Figure) -> Iterator[tuple[int, list[str]]]:
-    """For each trace that differs, its position and the names of its properties that do."""
-    if [t.type for t in first.data] != [t.type for t in other.data]:
-        raise ValueError(
-            f"drawings must have the same traces, got {len(first.data)} and {len(other.data)}; hide with NaN instead"
-        )
-    for position, (a, b) in enumerate(zip(first.data, other.data, strict=True)):
-        if changed := _different(a, b):
-            yield position, changed
-
-
-def _different(a: Any, b: Any) -> list[str]:
-    """Names of the properties in which two traces or layouts differ; plotly numbers live traces, which says nothing."""
-    a, b = a.to_plotly_json(), b.to_plotly_json()
-    return sorted(name for name in {*a, *b} - {"uid"} if not _same(a.get(name), b.get(name)))
-
-
 def _names(value: Any, path: str = "") -> set[str]:
     """The paths of all properties that are set; the parts of a list, such as shapes, share theirs."""
     if isinstance(value, dict):
@@ -131,14 +108,3 @@ def _names(value: Any, path: str = "") -> set[str]:
     if isinstance(value, list | tuple):
         return set().union({path}, *(_names(part, path) for part in value))
     return {path}
-
-
-def _same(a: Any, b: Any) -> bool:
-    if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(_same(a[k], b[k]) for k in a)
-    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
-        return len(a) == len(b) and all(map(_same, a, b))
-    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
-        a, b = np.asarray(a), np.asarray(b)
-        return np.array_equal(a, b, equal_nan="f" in a.dtype.kind + b.dtype.kind)
-    return a == b

@@ -6,6 +6,7 @@ from itertools import combinations
 import numpy as np
 import plotly.graph_objects as go
 
+from toylib.drawings import Drawing, figure
 from toylib.style import FAINT, INK, MUTED, SET_COLORS, TEMPLATE, f4, heatmap, log_ticks
 from toylib.trajectory import Trajectory
 
@@ -13,6 +14,7 @@ _ANTIPODAL, _NEIGHBOUR = -0.9, -0.5
 _REACH = 1.25
 _FIRST_STEP = 10  # where the logarithmic axis of steps begins: before, nothing has moved yet
 _SUB = "₁₂₃₄₅₆₇₈₉"
+_SILENT = {"hoverinfo": "skip", "showlegend": False}
 
 
 def polyhedron(W: np.ndarray, sets: Sequence[Sequence[int]], *, title: str) -> go.Figure:
@@ -28,7 +30,7 @@ def stages(Ws: Mapping[str, np.ndarray], sets: Sequence[Sequence[int]], *, title
     traces, layout = [], {}
     for i, (name, W) in enumerate(Ws.items()):
         scene, middle = "scene" + str(i + 1) * (i > 0), (i + 0.5) / len(Ws)
-        traces += [trace.update(scene=scene) for trace in _polyhedron(W, sets)]
+        traces += [{**trace, "scene": scene} for trace in _polyhedron(W, sets)]
         layout[scene] = {**_scene(ticks=False), "domain": {"x": [i / len(Ws), (i + 1) / len(Ws)], "y": [0, 0.92]}}
         layout.setdefault("annotations", []).append(
             {"text": name, "x": middle, "y": 1, "xref": "paper", "yref": "paper", "yanchor": "top", "showarrow": False}
@@ -39,6 +41,7 @@ def stages(Ws: Mapping[str, np.ndarray], sets: Sequence[Sequence[int]], *, title
     )
 
 
+@figure
 def story(
     trajectory: Trajectory,
     at: int,
@@ -48,7 +51,7 @@ def story(
     levels: Mapping[str, float],
     twin: np.ndarray,
     loss_range: tuple[float, float] | None = None,
-) -> go.Figure:
+) -> Drawing:
     """One run at one snapshot: polyhedron and Gram matrix above, and below a cursor over loss, spectrum and geometry.
 
     Args:
@@ -87,7 +90,7 @@ def story(
         ("twist in °", (0, 62), {"twist": (t.twist, INK)}),
     )
     gram = heatmap(W.T @ W, 1.0)
-    gram.update(xaxis="x", yaxis="y", colorbar={"thickness": 10, "len": 0.25, "y": 0.86, "tickvals": [-1, 0, 1]})
+    gram["colorbar"] = {"thickness": 10, "len": 0.25, "y": 0.86, "tickvals": [-1, 0, 1]}
     traces, x, cursor = (
         [*_polyhedron(W, sets), gram],
         f4(np.maximum(t.steps, 1)),
@@ -111,7 +114,8 @@ def story(
                 **axes,
             }
         )
-    return go.Figure(traces, _layout(t, f"{title}: step {int(t.steps[at]):,}", [panel[:2] for panel in panels], levels))
+    layout = _layout(t, f"{title}: step {int(t.steps[at]):,}", [panel[:2] for panel in panels], levels)
+    return {"data": traces, "layout": layout}
 
 
 # Where the four curves of a story stand, from top to bottom, as shares of the height; the polyhedron is above.
@@ -209,7 +213,7 @@ def _layout(
     }
 
 
-def _polyhedron(W: np.ndarray, sets: Sequence[Sequence[int]]) -> list[go.Scatter3d]:
+def _polyhedron(W: np.ndarray, sets: Sequence[Sequence[int]]) -> list[dict]:
     """Traces of constant number and length, so that only coordinates move: edges, antipodes, triangles, vertices."""
     W = np.asarray(W, float)
     n = W.shape[1]
@@ -229,32 +233,22 @@ def _polyhedron(W: np.ndarray, sets: Sequence[Sequence[int]]) -> list[go.Scatter
         traces.append(_line(triangle, f"edge of set {i + 1}", SET_COLORS[i % len(SET_COLORS)], width=6))
         columns = f4(W[:, list(members)])
         traces.append(
-            go.Scatter3d(
-                x=columns[0],
-                y=columns[1],
-                z=columns[2],
-                mode="markers+text",
-                marker={"size": 6, "color": SET_COLORS[i % len(SET_COLORS)]},
-                text=[str(j + 1) for j in members],
-                textposition="top center",
-                textfont={"size": 14, "color": SET_COLORS[i % len(SET_COLORS)]},
-                name=f"set {i + 1}",
-                showlegend=False,
-                hovertemplate="feature %{text}: (%{x:.2f}, %{y:.2f}, %{z:.2f})<extra></extra>",
-            )
+            {
+                "type": "scatter3d",
+                **dict(zip("xyz", columns, strict=True)),
+                "mode": "markers+text",
+                "marker": {"size": 6, "color": SET_COLORS[i % len(SET_COLORS)]},
+                "text": [str(j + 1) for j in members],
+                "textposition": "top center",
+                "textfont": {"size": 14, "color": SET_COLORS[i % len(SET_COLORS)]},
+                "name": f"set {i + 1}",
+                "showlegend": False,
+                "hovertemplate": "feature %{text}: (%{x:.2f}, %{y:.2f}, %{z:.2f})<extra></extra>",
+            }
         )
-    origin = f4([0])
-    traces.append(
-        go.Scatter3d(
-            x=origin,
-            y=origin,
-            z=origin,
-            mode="markers",
-            marker={"size": 3, "color": INK},
-            hoverinfo="skip",
-            showlegend=False,
-        )
-    )
+    origin = {axis: f4([0]) for axis in "xyz"}
+    marker = {"size": 3, "color": INK}
+    traces.append({"type": "scatter3d", **origin, "mode": "markers", "marker": marker, **_SILENT})
     return traces
 
 
@@ -267,19 +261,10 @@ def _segments(W: np.ndarray, pairs: Sequence[tuple[tuple[int, int], bool]]) -> n
     return f4(out.reshape(3, -1))
 
 
-def _line(points: np.ndarray, name: str, color: str, *, width: float, dash: str = "solid") -> go.Scatter3d:
+def _line(points: np.ndarray, name: str, color: str, *, width: float, dash: str = "solid") -> dict:
     line = {"color": color, "width": width, "dash": dash}
-    return go.Scatter3d(
-        x=points[0],
-        y=points[1],
-        z=points[2],
-        mode="lines",
-        line=line,
-        name=name,
-        hoverinfo="skip",
-        showlegend=False,
-        connectgaps=False,
-    )
+    at = dict(zip("xyz", points, strict=True))
+    return {"type": "scatter3d", **at, "mode": "lines", "line": line, "name": name, "connectgaps": False, **_SILENT}
 
 
 def _scene(*, ticks: bool = True) -> dict:

@@ -39,21 +39,22 @@ TEMPLATE = go.layout.Template(
 )
 
 
-def heatmap(matrix: np.ndarray, limit: float) -> go.Heatmap:
-    """A signed matrix as a heat map from -limit to limit; rows and columns count from 1."""
+def heatmap(matrix: np.ndarray, limit: float) -> dict:
+    """A signed matrix as a trace, a heat map from -limit to limit; rows and columns count from 1."""
     rows, columns = np.shape(matrix)
-    return go.Heatmap(
-        z=f4(matrix),
-        x=np.arange(1, columns + 1),
-        y=np.arange(1, rows + 1),
-        zmin=-limit,
-        zmax=limit,
-        colorscale=DIVERGING,
-        xgap=1,
-        ygap=1,
-        colorbar={"thickness": 10},
-        hovertemplate="row %{y}, column %{x}: %{z:.2f}<extra></extra>",
-    )
+    return {
+        "type": "heatmap",
+        "z": f4(matrix),
+        "x": np.arange(1, columns + 1),
+        "y": np.arange(1, rows + 1),
+        "zmin": -limit,
+        "zmax": limit,
+        "colorscale": DIVERGING,
+        "xgap": 1,
+        "ygap": 1,
+        "colorbar": {"thickness": 10},
+        "hovertemplate": "row %{y}, column %{x}: %{z:.2f}<extra></extra>",
+    }
 
 
 def log_ticks(log: str) -> dict:
