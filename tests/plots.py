@@ -2,13 +2,12 @@
 
 import json
 
+import plotly.graph_objects as go
+
 
 def plain(figure):
-    """Return a figure as the JSON that a browser gets, less empty parts and plotly's numbers of live traces."""
-    document = json.loads(figure.to_json(), object_hook=without_empty_parts)
-    for trace in document["data"]:
-        trace.pop("uid", None)
-    return document
+    """Return a figure or drawing as the JSON that a browser gets, less empty parts."""
+    return json.loads(go.Figure(figure).to_json(), object_hook=without_empty_parts)
 
 
 def without_empty_parts(part):

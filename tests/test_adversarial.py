@@ -4,13 +4,12 @@ import re
 from copy import deepcopy
 
 import numpy as np
-import plotly.graph_objects as go
 import pytest
 from plots import plain
 
 from toylib import style
 from toylib.adversarial import Limits, example, interference
-from toylib.frames import frames, move
+from toylib.frames import frames
 
 rng = np.random.default_rng(0)
 LIMITS = Limits((-0.5, 1.5), (-0.8, 0.8), (-0.1, 2.0))
@@ -120,10 +119,7 @@ def test_interference_scrubs_through_features_and_models():
 
     figure = frames(draw, range(len(rows)), name="model")
     assert len(figure.frames) == len(rows)
-    live = go.FigureWidget(draw(0))
-    for k in (3, 1, 4, 2, 0):
-        move(live, draw(k))
-        assert plain(live) == plain(draw(k))
+    for k in range(len(rows)):
         assert fixed(draw(k)) == fixed(draw(0))
 
 
@@ -236,10 +232,7 @@ def test_examples_scrub():
         return example(*arrays[k], title=f"Input {k}", limits=LIMITS)
 
     assert len(frames(draw, range(len(arrays)), start=2).frames) == len(arrays)
-    live = go.FigureWidget(draw(0))
-    for k in (2, 5, 1, 4, 3, 0):
-        move(live, draw(k))
-        assert plain(live) == plain(draw(k))
+    for k in range(len(arrays)):
         assert fixed(draw(k)) == fixed(draw(0))
 
 

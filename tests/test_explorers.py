@@ -1,5 +1,6 @@
 """Explorers moved through every stop against their drawings; errors, reset, Play, stored forms, no compilation."""
 
+import asyncio
 import json
 import re
 from functools import partial
@@ -11,12 +12,13 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 import xarray as xr
+from ipywidgets.widgets.widget import _instances  # all that are open; the public list is deprecated
 from plots import plain
 
 from toylib import attacks, explorers, sweeps
 from toylib.adversarial import Limits
 from toylib.ensembles import trained
-from toylib.explorers import Explorer
+from toylib.explorers import Control, Explorer
 from toylib.features import Anticorrelated, Correlated
 from toylib.model import Params
 from toylib.training import train_ensemble
@@ -26,19 +28,21 @@ AMOUNT, STEP = ["A = 0.1", "A = 0.2"], ["0", "10", "20"]
 
 
 def draw(amount, step):
-    figure = go.Figure([{"type": "scatter", "y": GRID[amount, step]}, {"type": "bar", "y": np.zeros(2)}])
-    return figure.update_layout(title_text=f"{amount} {step}", yaxis_range=[0, 24])
+    traces = [{"type": "scatter", "y": GRID[amount, step]}, {"type": "bar", "y": np.zeros(2)}]
+    return {"data": traces, "layout": {"title": {"text": f"{amount} {step}"}, "yaxis": {"range": [0, 24]}}}
+
+
+CONTROLS = {"amount": Control(AMOUNT, "how much"), "step": Control(STEP, "how far")}
 
 
 def explorer(**options):
-    return Explorer("test", draw, {"amount": AMOUNT, "step": STEP}, **options)
+    return Explorer("test", draw, CONTROLS, **options)
 
 
-def listen(widget):
-    """Return a list that grows with each message from a live figure to the browser."""
+def listen(shown):
+    """Return a list that grows with each message from the plot of an explorer to the browser."""
     messages = []
-    names = [name for name in widget.keys if name.startswith("_py2js_")]
-    widget.observe(lambda change: messages.append(change.new) if change.new is not None else None, names)
+    shown._plot.send = messages.append
     return messages
 
 
@@ -62,7 +66,7 @@ def error(shown):
 
 def test_every_stop_shows_its_drawing():
     shown = explorer()
-    messages = listen(shown.figure)
+    messages = listen(shown)
     stops = [*product(range(2), range(3)), (0, 0)]
     for amount, step in stops:
         shown.sliders["amount"].index = amount
@@ -72,7 +76,7 @@ def test_every_stop_shows_its_drawing():
         assert shown.figure.layout.title.text == f"{amount} {step}"
     moved = sum(a != b for before, after in pairwise(stops) for a, b in zip(before, after, strict=True))
     assert len(messages) == moved
-    assert all(message["style_traces"] == [0] for message in messages)
+    assert all(list(message["traces"]) == [0] and set(message["layout"]) == {"title"} for message in messages)
     assert error(shown) == ""
 
 
@@ -85,7 +89,12 @@ def test_sliders_have_names_and_units():
     assert shown.sliders["step"].label == "20"
     assert all(slider.continuous_update for slider in shown.sliders.values())
     assert parts(shown)["SelectionSlider"] == list(shown.sliders.values())
-    assert parts(shown)[type(shown.figure).__name__] == [shown.figure]
+    assert parts(shown)["Plot"] == [shown._plot]
+    assert [slider.tooltip for slider in shown.sliders.values()] == [
+        "how much (arrow keys, Home, End)",
+        "how far (arrow keys, Home, End)",
+    ]
+    assert all(button.tooltip for button in (*parts(shown)["Button"], *parts(explorer(play="step"))["Play"]))
 
 
 def test_start_and_reset():
@@ -127,6 +136,45 @@ def test_play_is_linked_without_python(monkeypatch):
     assert link.target == (shown.sliders["amount"], "index")
 
 
+def test_sliders_that_move_together_cost_one_drawing():
+    drawn = []
+    shown = Explorer("test", lambda **at: drawn.append(at) or draw(**at), CONTROLS)
+    messages = listen(shown)
+    drawn.clear()
+    shown.move(amount=1, step=2)
+    assert drawn == [{"amount": 1, "step": 2}]
+    assert len(messages) == 1
+    shown.reset()
+    assert drawn[1:] == [{"amount": 0, "step": 0}]
+
+    async def in_a_kernel():
+        shown.sliders["amount"].index = 1
+        shown.sliders["step"].index = 1
+        assert len(drawn) == 2
+        await asyncio.sleep(0)
+        assert drawn[2:] == [{"amount": 1, "step": 1}]
+        shown.sliders["step"].index = 2
+        assert shown.figure.layout.title.text == "1 2"  # whoever looks sees the last state
+        await asyncio.sleep(0)
+        assert drawn[3:] == [{"amount": 1, "step": 2}]
+
+    asyncio.run(in_a_kernel())
+    assert len(messages) == 4
+    assert error(shown) == ""
+
+
+def test_a_closed_explorer_leaves_nothing_behind():
+    before = set(_instances)
+    shown = explorer(play="step")
+    drawn = listen(shown)
+    slider = shown.sliders["step"]
+    assert set(_instances) > before
+    shown.close()
+    assert set(_instances) == before
+    slider.index = 2
+    assert drawn == []
+
+
 # Errors
 
 
@@ -135,11 +183,11 @@ def test_an_error_is_shown_and_the_figure_stays():
         if step == 1:
             raise RuntimeError("no <b>such</b> step")
         if step == 2:
-            return go.Figure()
+            return {"data": [], "layout": {}}
         return draw(0, 0)
 
-    shown = Explorer("test", fragile, {"step": ["0", "10", "20", "30"]})
-    messages = listen(shown.figure)
+    shown = Explorer("test", fragile, {"step": Control(["0", "10", "20", "30"], "how far")})
+    messages = listen(shown)
     before = plain(shown.figure)
     for step, text in ((1, "RuntimeError: no &lt;b&gt;such&lt;/b&gt; step"), (2, "drawings must have the same traces")):
         shown.sliders["step"].index = step
@@ -160,14 +208,17 @@ def test_an_error_is_shown_and_the_figure_stays():
     ("arguments", "message"),
     [
         ({"controls": {}}, r"an explorer needs controls with at least one stop each, got \{\}"),
-        ({"controls": {"amount": AMOUNT, "step": []}}, "an explorer needs controls with at least one stop each, got"),
+        (
+            {"controls": {**CONTROLS, "step": Control([], "")}},
+            "an explorer needs controls with at least one stop each, got",
+        ),
         ({"play": "time"}, r"play and start must name controls, got \['time'\]; there are \['amount', 'step'\]"),
         ({"start": {"time": 1}}, r"play and start must name controls, got \['time'\]; there are"),
         ({"play": "step", "start": {"step": 1, "x": 0}}, r"play and start must name controls, got \['x'\]"),
     ],
 )
 def test_arguments_are_checked(arguments, message):
-    arguments = {"name": "test", "draw": draw, "controls": {"amount": AMOUNT, "step": STEP}} | arguments
+    arguments = {"name": "test", "draw": draw, "controls": CONTROLS} | arguments
     with pytest.raises(ValueError, match=message):
         Explorer(**arguments)
 
@@ -181,7 +232,7 @@ def test_stored_forms():
     bundle = shown._repr_mimebundle_()
     assert set(bundle) >= {"text/plain", "application/vnd.plotly.v1+json", "application/vnd.jupyter.widget-view+json"}
     assert bundle["text/plain"] == "<explorer: test>"
-    assert bundle["application/vnd.plotly.v1+json"] == draw(0, 2).to_dict()
+    assert bundle["application/vnd.plotly.v1+json"] == go.Figure(draw(0, 2)).to_dict()
     json.dumps(bundle)
     view = bundle["application/vnd.jupyter.widget-view+json"]
     assert view["model_id"] == shown._view.model_id
@@ -256,7 +307,7 @@ def test_geometry_at_every_stop(geometry, compiled):
         ["0", "2", "6"],
     ]
     ranges = set()
-    messages = listen(shown.figure)
+    messages = listen(shown)
     for stops in product(range(2), range(2), range(3)):
         for slider, stop in zip(shown.sliders.values(), stops, strict=True):
             slider.index = stop
@@ -289,7 +340,7 @@ def test_geometry_plays_through_the_steps(geometry):
     assert "step" in play.tooltip
     bundle = shown._repr_mimebundle_()
     assert bundle["text/plain"] == "<explorer: geometry>"
-    assert bundle["application/vnd.plotly.v1+json"] == shown.drawing().to_dict()
+    assert bundle["application/vnd.plotly.v1+json"] == go.Figure(shown.drawing()).to_dict()
 
 
 # Attacks
@@ -410,7 +461,7 @@ def test_attack_compiles_nothing_while_scrubbing(compiled, limits):
     shown = attack_explorer(limits=limits)
     assert compiled
     compiled.clear()
-    messages = listen(shown.figure)
+    messages = listen(shown)
     for slider in shown.sliders.values():
         for stop in (*range(len(slider.options)), 0):
             slider.index = stop

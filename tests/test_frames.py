@@ -1,4 +1,4 @@
-"""Frames and live moves against drawing anew, as plotly's script in the browser and in Python would show them."""
+"""Frames against drawing anew, as plotly's script in the browser would show them."""
 
 import numpy as np
 import plotly.graph_objects as go
@@ -6,7 +6,6 @@ import pytest
 from plots import plain
 
 from toylib import figures, frames
-from toylib.frames import changes, move
 from toylib.polyhedra import polyhedron
 from toylib.templates import prism
 
@@ -154,103 +153,8 @@ def test_frames_need_values_and_equal_traces():
         frames.frames(waving, [1, 2], name="k", labels=["one"])
 
 
-# Live figures
-
-
-def listen(widget):
-    """Return a list that grows with each message from a live figure to the browser."""
-    messages = []
-    names = [name for name in widget.keys if name.startswith("_py2js_")]
-    assert "_py2js_update" in names
-    widget.observe(lambda change: messages.append(change.new) if change.new is not None else None, names)
-    return messages
-
-
-@pytest.mark.parametrize(("draw", "values"), DRAWINGS)
-def test_moving_a_live_figure_equals_drawing_in_one_message(draw, values):
-    shown = go.FigureWidget(draw(values[0]))
-    messages = listen(shown)
-    for value in [*values[1:], *values[::-1], values[0]]:
-        before = plain(shown)
-        messages.clear()
-        move(shown, draw(value))
-        assert plain(shown) == plain(draw(value))
-        assert len(messages) == (before != plain(shown))
-
-
-def test_a_message_holds_only_what_changed():
-    shown = go.FigureWidget(waving(1))
-    messages = listen(shown)
-    move(shown, waving(2))
-    (message,) = messages
-    assert message["style_traces"] == [0]
-    assert set(message["style_data"]) == {"y"}
-    np.testing.assert_array_equal(message["style_data"]["y"][0], waving(2).data[0].y)
-    assert set(message["layout_data"]) == {"shapes", "title"}
-
-
-def test_properties_that_come_and_go():
-    """The next drawing may have a legend, a nested property or a shape less."""
-    full = go.Figure([{"type": "scatter", "y": [1], "marker": {"size": 5, "line": {"width": 1}}, "text": ["a"]}])
-    full.update_layout(showlegend=True, annotations=[{"text": "a"}, {"text": "b"}], xaxis={"range": [0, 1]})
-    bare = go.Figure([{"type": "scatter", "y": [1], "marker": {"size": 5}}])
-    shown = go.FigureWidget(full)
-    messages = listen(shown)
-    for drawing in (bare, full, bare):
-        move(shown, drawing)
-        assert plain(shown) == plain(drawing)
-        move(shown, drawing)
-    assert len(messages) == 3
-
-
-def test_nothing_is_sent_when_nothing_changes():
-    shown = go.FigureWidget(waving(1))
-    messages = listen(shown)
-    move(shown, waving(1))
-    assert messages == []
-
-
 def test_the_camera_stays():
-    shown = go.FigureWidget(turning(0))
-    shown.layout.scene.camera.eye = {"x": 2, "y": 0, "z": 1}  # as after a reader's drag
-    messages = listen(shown)
     assert {turning(angle).layout.scene.uirevision for angle in (0, 30, 60)} == {"camera"}
     baked = frames.frames(turning, [0, 30, 60], name="twist")
     assert baked.layout.scene.uirevision == "camera"
     assert all("scene" not in frame.layout.to_plotly_json() for frame in baked.frames)
-    move(shown, turning(30))
-    assert len(messages) == 1
-    assert shown.layout.scene.uirevision == "camera"
-
-
-def test_a_live_figure_refuses_other_traces_and_stays():
-    shown = go.FigureWidget(waving(1))
-    messages = listen(shown)
-    with pytest.raises(ValueError, match="drawings must have the same traces, got 2 and 0"):
-        move(shown, go.Figure())
-    assert plain(shown) == plain(waving(1))
-    assert messages == []
-
-
-def scatter(y, **properties):
-    return go.Figure([{"type": "scatter", "y": y, **properties}])
-
-
-@pytest.mark.parametrize(
-    ("first", "other", "expected"),
-    [
-        (scatter(np.array([1, NAN])), scatter(np.array([1, NAN])), []),
-        (scatter(np.array([1, NAN])), scatter(np.array([1, 2])), ["y"]),
-        (scatter(np.array([1, NAN])), scatter(np.array([NAN, 1])), ["y"]),
-        (scatter(np.array([1, NAN], np.float32)), scatter(np.array([1, NAN])), []),
-        (scatter(np.array([1, 2])), scatter(np.array([1, 2, 3])), ["y"]),
-        (scatter([1, 2], text=["a", "b"]), scatter([1, 2], text=["a", "c"]), ["text"]),
-        (scatter([1], marker={"size": 5}), scatter([1], marker={"size": 6}, name="n"), ["marker", "name"]),
-        (scatter([1], marker={"size": 5, "color": "red"}), scatter([1], marker={"size": 5}), ["marker"]),
-        (scatter([1], text=np.array(["a"])), scatter([1], text=np.array(["b"])), ["text"]),
-        (scatter([1], uid="1"), scatter([1], uid="2"), []),
-    ],
-)
-def test_what_differs(first, other, expected):
-    assert list(changes(first, other)) == ([(0, expected)] if expected else [])
-    assert list(changes(other, first)) == ([(0, expected)] if expected else [])

@@ -1,8 +1,7 @@
 """Sliders over figures, for a live kernel. A slider indexes what is there or runs what is compiled; nothing trains."""
 
-import asyncio
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from html import escape
 from typing import Any, NamedTuple
@@ -12,7 +11,6 @@ import jax
 import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
-from ipykernel.ipkernel import IPythonKernel
 
 from toylib.adversarial import Limits, example
 from toylib.drawings import Drawing
@@ -20,9 +18,9 @@ from toylib.ensembles import as_run
 from toylib.features import Features
 from toylib.figures import gallery
 from toylib.geometry import feature_dimensionality
+from toylib.live import Plot, Soon, close_when_run_again, parts
 from toylib.maps import represented
 from toylib.model import Params, reconstruct
-from toylib.plot import Plot
 from toylib.polyhedra import story
 from toylib.robustness import KEPT
 from toylib.trajectory import follow
@@ -90,23 +88,22 @@ class Explorer:
             )
             for name, control in controls.items()
         }
-        self._due: asyncio.Handle | bool = False  # a drawing to come: which, or that one is held back
         self._plot = Plot(self.drawing())
+        self._redraw = Soon(self._show)
         self._error = widgets.HTML()
         reset = widgets.Button(description="Reset", icon="undo", tooltip="back to the first view")
         reset.on_click(lambda _: self.reset())
         self._links, played = self._play(play)
         for slider in self.sliders.values():
-            slider.observe(self._moved, names="value")
+            slider.observe(self._redraw, names="value")
         buttons = widgets.HBox([*played, reset])
         self._view = widgets.VBox([*self.sliders.values(), buttons, self._error, self._plot])
-        _take_the_place_of_an_earlier_run(self)
+        close_when_run_again(self.close)
 
     @property
     def figure(self) -> go.Figure:
         """What is shown, as a figure of its own."""
-        if self._due:
-            self._redraw()
+        self._redraw.flush()
         return go.Figure(self._plot.drawing)
 
     def drawing(self) -> Drawing:
@@ -115,13 +112,9 @@ class Explorer:
 
     def move(self, **positions: int) -> None:
         """Move several sliders to positions among their stops, with one drawing."""
-        self._cancel()
-        self._due = True
-        try:
+        with self._redraw.held():
             for control, position in positions.items():
                 self.sliders[control].index = position
-        finally:
-            self._redraw()
 
     def reset(self) -> None:
         """Back to the first view."""
@@ -129,10 +122,10 @@ class Explorer:
 
     def close(self) -> None:
         """Take the explorer off the page, and its callbacks and widgets out of the kernel."""
-        self._cancel()
+        self._redraw.cancel()
         for slider in self.sliders.values():
             slider.unobserve_all()
-        for widget in [*self._links, *_parts(self._view)]:
+        for widget in [*self._links, *parts(self._view)]:
             widget.close()
 
     def _play(self, control: str | None) -> tuple[list[widgets.Widget], list[widgets.Widget]]:
@@ -143,22 +136,7 @@ class Explorer:
         play = widgets.Play(max=len(slider.options) - 1, value=slider.value, interval=150, tooltip=f"play {control}")
         return [widgets.jslink((play, "value"), (slider, "index"))], [play]
 
-    def _moved(self, _: Any) -> None:
-        """Draw: in a kernel after all that has arrived by then, elsewhere at once."""
-        if self._due:
-            return
-        try:
-            self._due = asyncio.get_running_loop().call_soon(self._redraw)
-        except RuntimeError:
-            self._redraw()
-
-    def _cancel(self) -> None:
-        if isinstance(self._due, asyncio.Handle):
-            self._due.cancel()
-        self._due = False
-
-    def _redraw(self) -> None:
-        self._cancel()
+    def _show(self) -> None:
         try:
             self._plot.move(self.drawing())
         except Exception:
@@ -173,32 +151,6 @@ class Explorer:
             "text/plain": f"<explorer: {self.name}>",
             "application/vnd.plotly.v1+json": self.figure.to_dict(),
         }
-
-
-def _parts(widget: widgets.Widget) -> Iterator[widgets.Widget]:
-    """A widget and all that it is made of."""
-    yield widget
-    for part in (*getattr(widget, "children", ()), *(getattr(widget, name, None) for name in ("layout", "style"))):
-        if isinstance(part, widgets.Widget):
-            yield from _parts(part)
-
-
-_made: dict[str, tuple[str, list[Explorer]]] = {}
-"""cell -> the run that was its last, and the explorers made in it."""
-
-
-def _take_the_place_of_an_earlier_run(explorer: Explorer) -> None:
-    """Close what an earlier run of the same cell made; without a kernel that names its cells there is none."""
-    request = IPythonKernel.instance().get_parent() if IPythonKernel.initialized() else {}
-    cell, run = (request.get(part, {}).get(key) for part, key in (("metadata", "cellId"), ("header", "msg_id")))
-    if cell is None:
-        return
-    last, made = _made.get(cell, (run, []))
-    if last != run:
-        for old in made:
-            old.close()
-        made = []
-    _made[cell] = run, [*made, explorer]
 
 
 def samples(distributions: Mapping[str, Features], Ss: Sequence[float], u: Mapping[str, np.ndarray]) -> Explorer:
