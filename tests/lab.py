@@ -142,6 +142,12 @@ class Lab:
         assert not bad, bad
         assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
 
+    def run(self, cell: Locator) -> None:
+        """Run one cell again and wait for its end."""
+        index = self.page.locator(".jp-Cell").evaluate_all("(all, cell) => all.indexOf(cell)", cell.element_handle())
+        self.page.evaluate(f"{CURRENT}.content.activeCellIndex = {index}")
+        self.page.evaluate("jupyterapp.commands.execute('notebook:run-cell').then(() => null)")
+
     def notebook(self) -> NotebookNode:
         """Return the notebook as it stands, outputs included."""
         return nbformat.from_dict(self.page.evaluate(f"{CURRENT}.content.model.toJSON()"))

@@ -15,39 +15,26 @@ import pytest
 from compare import PICTURE, PLOTLY, WIDGET
 from lab import BROWSER, Lab, browse, opened, serve
 from nbformat.v4 import new_code_cell, new_notebook
-from playwright.sync_api import BrowserContext
+from playwright.sync_api import BrowserContext, Locator
 from store import METADATA
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(path.name for path in FOLDER.glob("*.ipynb"))
 CURVES = np.float32([[0.0, 1.0, 3.0], [2.0, 0.5, -1.0], [0.25, 0.0, 1.5]])
 
-# A notebook with what ours have: an explorer that brings its figure along, plotly frames with a slider, and 3-D.
+# A notebook with what ours have: an explorer, plotly frames with a slider, and 3-D.
 CELLS = [
-    "import ipywidgets, json, numpy as np, plotly.graph_objects as go\n"
+    "import numpy as np, plotly.graph_objects as go\n"
+    "from toylib.explorers import Control, Explorer\n"
     f"curves = np.float32({CURVES.tolist()})\n"
-    "layout = {'template': 'none', 'width': 700, 'height': 300}",
-    """class Explorer:
-    def __init__(self):
-        self.start = go.Figure(go.Scatter(y=curves[0]), layout)
-        self.figure = go.FigureWidget(self.start)
-        self.slider = ipywidgets.IntSlider(0, 0, 2, description="curve")
-        self.slider.observe(self.move, "value")
-        self.box = ipywidgets.VBox([self.slider, self.figure])
+    "layout = {'template': 'none', 'width': 700, 'height': 300}\n"
+    "drawn = []",
+    """def draw(curve, factor):
+    drawn.append((curve, factor))
+    return {"data": [{"type": "scatter", "y": (factor + 1) * curves[curve]}], "layout": layout}
 
-    def move(self, change):
-        with self.figure.batch_update():
-            self.figure.data[0].y = curves[change.new]
-
-    def _repr_mimebundle_(self, **options):
-        view = self.box._repr_mimebundle_()["application/vnd.jupyter.widget-view+json"]
-        return {
-            "application/vnd.jupyter.widget-view+json": view,
-            "application/vnd.plotly.v1+json": json.loads(self.start.to_json()),
-            "text/plain": "<explorer: curve>",
-        }
-
-explorer = Explorer()
+controls = {"curve": Control(["a", "b", "c", "none"], "which curve"), "factor": Control(["1", "2"], "times what")}
+explorer = Explorer("curve", draw, controls, play="curve")
 explorer""",
     """frames = [go.Frame(data=[go.Scatter(y=curve)], name=str(i)) for i, curve in enumerate(curves)]
 now = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
@@ -143,28 +130,79 @@ def small(context, address, stored) -> Iterator[Lab]:
         yield lab
 
 
-def test_an_explorer_is_a_live_widget_not_its_picture(small):
-    cell = small.cell("explorer = Explorer()")
-    outputs = next(c for c in small.notebook().cells if "explorer = Explorer()" in c.source).outputs
+@pytest.fixture
+def explorer(small) -> tuple[Locator, Locator, Locator, Locator]:
+    """The small explorer at its first view: its cell, plot and two sliders."""
+    cell = small.cell("explorer = Explorer(")
+    cell.get_by_title("back to the first view").click()
+    plot = small.plot(cell)
+    small.wait_for_data(plot, {(0, "y"): CURVES[0]})
+    return cell, plot, small.slider(cell, "curve"), small.slider(cell, "factor")
+
+
+def test_an_explorer_is_a_live_widget_not_its_picture(small, explorer):
+    cell, *_ = explorer
+    outputs = next(c for c in small.notebook().cells if "explorer = Explorer(" in c.source).outputs
     assert {WIDGET, PLOTLY} <= outputs[0].data.keys()
-    small.wait_for_data(small.plot(cell), {(0, "y"): CURVES[0]})
     assert cell.locator(".js-plotly-plot").count() == 1
-    assert cell.locator(".noUi-handle").count() == 1
+    assert cell.locator(".noUi-handle").count() == 2
+    assert cell.get_by_title("which curve (arrow keys, Home, End)").count() > 0
 
 
-def test_an_explorers_slider_moves_by_key_and_mouse(small):
-    cell = small.cell("explorer = Explorer()")
-    slider, plot = small.slider(cell, "curve"), small.plot(cell)
+def test_an_explorers_slider_moves_by_key_and_mouse(small, explorer):
+    cell, plot, slider, _ = explorer
     small.press(slider, "ArrowRight")
     assert small.wait_for_data(plot, {(0, "y"): CURVES[1]}) < 1
-    assert small.evaluate("explorer.slider.value") == 1
-    small.press(slider, "ArrowRight", "ArrowRight", "ArrowLeft")
-    small.wait_for_data(plot, {(0, "y"): small.evaluate("curves[1]")})
-    small.drag(slider, 300)
+    assert small.evaluate("explorer.sliders['curve'].value") == 1
+    small.press(slider, "ArrowRight", "ArrowRight", "ArrowLeft", "ArrowLeft")
+    small.wait_for_data(plot, {(0, "y"): CURVES[1]})
+    small.drag(slider, 150)
     small.wait_for_data(plot, {(0, "y"): CURVES[2]})
     small.screenshot("small-explorer", cell)
     with pytest.raises(AssertionError):
         small.wait_for_data(plot, {(0, "y"): CURVES[0]})
+
+
+def test_two_sliders_moved_together_cost_one_redraw(small, explorer):
+    _, plot, *sliders = explorer
+    plot.evaluate("gd => { window.redraws = 0; gd.on('plotly_afterplot', () => { window.redraws += 1 }) }")
+    before = small.evaluate("len(drawn)")
+    small.page.evaluate(
+        """handles => handles.forEach(handle => handle.dispatchEvent(
+            new KeyboardEvent('keydown', {key: 'ArrowRight', bubbles: true})))""",
+        [slider.element_handle() for slider in sliders],
+    )
+    small.wait_for_data(plot, {(0, "y"): 2 * CURVES[1]})
+    assert small.evaluate("drawn")[before:] == [[1, 1]]
+    assert small.page.evaluate("window.redraws") == 1
+
+
+def test_an_error_is_shown_in_the_explorer(small, explorer):
+    cell, plot, slider, _ = explorer
+    small.press(slider, "End")
+    cell.get_by_text("IndexError").wait_for()
+    small.wait_for_data(plot, {(0, "y"): CURVES[0]})
+    small.screenshot("small-error", cell)
+    small.press(slider, "ArrowLeft")
+    small.wait_for_data(plot, {(0, "y"): CURVES[2]})
+    assert cell.get_by_text("IndexError").count() == 0
+
+
+def test_a_cell_that_runs_again_leaves_no_callback_behind(small, explorer):
+    cell, plot, *_ = explorer
+    open_widgets = "len(__import__('ipywidgets.widgets.widget', fromlist=['_instances'])._instances)"
+    before = small.evaluate(open_widgets)
+    cell.get_by_title("play curve").get_by_role("button").first.click()
+    small.wait_for_data(plot, {(0, "y"): CURVES[1]})  # it plays, and its cell runs again
+    small.run(cell)
+    small.wait_for_data(small.plot(cell), {(0, "y"): CURVES[0]})
+    assert small.evaluate(open_widgets) == before
+    drawn = small.evaluate("len(drawn)")
+    small.page.wait_for_timeout(400)
+    assert small.evaluate("len(drawn)") == drawn
+    small.press(small.slider(cell, "curve"), "ArrowRight")
+    small.wait_for_data(small.plot(cell), {(0, "y"): CURVES[1]})
+    assert small.evaluate("len(drawn)") == drawn + 1
 
 
 def test_frames_scrub_in_the_page(small):

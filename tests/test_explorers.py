@@ -151,11 +151,11 @@ def test_sliders_that_move_together_cost_one_drawing():
         shown.sliders["amount"].index = 1
         shown.sliders["step"].index = 1
         assert len(drawn) == 2
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.02)
         assert drawn[2:] == [{"amount": 1, "step": 1}]
         shown.sliders["step"].index = 2
         assert shown.figure.layout.title.text == "1 2"  # whoever looks sees the last state
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.02)
         assert drawn[3:] == [{"amount": 1, "step": 2}]
 
     asyncio.run(in_a_kernel())

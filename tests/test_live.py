@@ -82,23 +82,23 @@ def test_in_a_loop_requests_merge():
     async def kernel():
         soon(), soon(), soon()
         assert calls == []
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.02)
         assert len(calls) == 1
         soon()
         soon.flush()
         soon.flush()
         assert len(calls) == 2
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.02)
         assert len(calls) == 2
         soon()
         soon.cancel()
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.02)
         assert len(calls) == 2
         soon()
         with soon.held():
             soon(), soon()
             assert len(calls) == 2
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.02)
         assert len(calls) == 3
 
     asyncio.run(kernel())

@@ -93,10 +93,14 @@ class Explorer:
         self._error = widgets.HTML()
         reset = widgets.Button(description="Reset", icon="undo", tooltip="back to the first view")
         reset.on_click(lambda _: self.reset())
-        self._links, played = self._play(play)
+        players, self._links = [], []
+        if play:
+            ends = {"max": len(controls[play].stops) - 1, "value": self._start[play]}
+            players.append(widgets.Play(**ends, interval=150, tooltip=f"play {play}"))
+            self._links.append(widgets.jslink((players[0], "value"), (self.sliders[play], "index")))
         for slider in self.sliders.values():
             slider.observe(self._redraw, names="value")
-        buttons = widgets.HBox([*played, reset])
+        buttons = widgets.HBox([*players, reset])
         self._view = widgets.VBox([*self.sliders.values(), buttons, self._error, self._plot])
         close_when_run_again(self.close)
 
@@ -123,18 +127,11 @@ class Explorer:
     def close(self) -> None:
         """Take the explorer off the page, and its callbacks and widgets out of the kernel."""
         self._redraw.cancel()
-        for slider in self.sliders.values():
-            slider.unobserve_all()
-        for widget in [*self._links, *parts(self._view)]:
+        for widget in [*parts(self._view), *self._links]:
+            if isinstance(widget, widgets.Play):
+                widget.playing = False  # else its clock in the page would go on
+            widget.unobserve_all()
             widget.close()
-
-    def _play(self, control: str | None) -> tuple[list[widgets.Widget], list[widgets.Widget]]:
-        """The links of Play, and Play itself."""
-        if control is None:
-            return [], []
-        slider = self.sliders[control]
-        play = widgets.Play(max=len(slider.options) - 1, value=slider.value, interval=150, tooltip=f"play {control}")
-        return [widgets.jslink((play, "value"), (slider, "index"))], [play]
 
     def _show(self) -> None:
         try:

@@ -12,6 +12,8 @@ from ipykernel.ipkernel import IPythonKernel
 
 from toylib.drawings import Drawing, changes, compact
 
+_TOGETHER_S = 0.004  # between two requests that count as one; messages sent in one go arrive within a millisecond
+
 
 class Plot(anywidget.AnyWidget):
     """A drawing in the browser, moved by the kernel.
@@ -57,7 +59,8 @@ class Plot(anywidget.AnyWidget):
 class Soon:
     """A function of no arguments that many requests call once.
 
-    Where an event loop runs, as in a kernel, it is called after all that has arrived by then; elsewhere at once.
+    Where an event loop runs, as in a kernel, it is called a little later, so that messages of sliders that move
+    together have arrived; elsewhere at once.
 
     Args:
         function: what to call.
@@ -72,7 +75,7 @@ class Soon:
         if self._held or self._handle:
             return
         try:
-            self._handle = asyncio.get_running_loop().call_soon(self._call)
+            self._handle = asyncio.get_running_loop().call_later(_TOGETHER_S, self._call)
         except RuntimeError:
             self._call()
 
