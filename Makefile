@@ -49,7 +49,7 @@ results: .venv/.installed ## compute the full-size results the notebooks show
 	$(PY) notebooks/results/adversarial_training.py
 
 bench: .venv/.installed ## run the benchmarks
-	$(PY) -m benchmarks $(ARGS)
+	PYTHONPATH=notebooks:tests $(PY) -m benchmarks $(ARGS)
 
 lock: ## make requirements.lock anew; ARGS=--upgrade takes the newest versions
 	$(check_python)

@@ -19,7 +19,7 @@ class Plot(anywidget.AnyWidget):
     """A drawing in the browser, moved by the kernel.
 
     plotly's own FigureWidget reports every property of every trace back to the kernel after each move, and checks each
-    value that it sends; this one does neither (`make bench` compares both with the browser's own time).
+    value that it sends; this one does neither. `make bench` measures both beside the browser alone.
 
     Args:
         drawing: what to show first.
