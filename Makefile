@@ -61,7 +61,7 @@ lock: ## make requirements.lock anew; ARGS=--upgrade takes the newest versions
 
 newest: ## fill .venv with the newest dependencies instead of the locked ones
 	$(empty_venv)
-	@$(PIP_INSTALL) --upgrade --editable ".[notebooks,cluster,test]"
+	@$(PIP_INSTALL) --upgrade --editable ".[notebooks,cluster,docs,test]"
 	@touch .venv/.locked .venv/.installed
 
 clean: ## remove .venv, caches and screenshots

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CORE = [Requirement(text) for text in PROJECT["dependencies"]]
 EXTRAS = {name: [Requirement(text) for text in texts] for name, texts in PROJECT["optional-dependencies"].items()}
-DIRECT = [*CORE, *(requirement for name in ("notebooks", "cluster", "test") for requirement in EXTRAS[name])]
+DIRECT = [*CORE, *(requirement for name in ("notebooks", "cluster", "docs", "test") for requirement in EXTRAS[name])]
 TARGETS = [
     "help",
     "lab",
