@@ -1,0 +1,147 @@
+"""From stored notebooks to pages: plotly's outputs become figures that `_static/figures.js` draws; one is the hero.
+
+A figure on a page is `<figure class="live" id="ID OF ITS CELL">`: a box of its height, its JSON as it is stored, and
+its picture for readers without scripts. Its alternative text is its caption, the paragraph in italics below it.
+"""
+
+import base64
+import copy
+import html
+import json
+import re
+from itertools import pairwise
+from pathlib import Path
+
+from compare import PICTURE, PLOTLY
+from nbformat import NotebookNode
+
+SLIDER = 70  # pixels that toylib.frames adds for plotly's slider; ours stands below the figure
+LINK = re.compile(r"\s*\[Live\]\([^)]*\)")  # from a stored picture to its live figure, which a page has already
+CAPTION = re.compile(r"\*(?!\*)(.+?)(?<!\*)\*(?!\*)\s*(\n\s*\n|\Z)", re.DOTALL)
+KERNEL = "<figcaption>One view of an explorer: its sliders need a kernel, <code>make lab</code>.</figcaption>"
+
+
+def page(notebook: NotebookNode, pictures: Path) -> NotebookNode:
+    """Return a copy for Sphinx, figures as HTML, imports and parameters folded; write pictures to a static folder.
+
+    Raises:
+        ValueError: no code cell has an output.
+    """
+    notebook = copy.deepcopy(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    if not any(cell.outputs for cell in code):
+        raise ValueError("it has no stored outputs; `make notebooks` stores them")
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = LINK.sub("", cell.source)
+        elif cell is code[0] or "parameters" in cell.metadata.get("tags", ()):
+            cell.metadata.tags = ["hide-input"]
+    for cell, below in pairwise([*notebook.cells, NotebookNode(source="")]):
+        figures = [output for output in cell.get("outputs", ()) if PLOTLY in output.get("data", ())]
+        for i, output in enumerate(figures):
+            name = f"{cell.id}-{i + 1}" if i else cell.id
+            picture = pictures / f"{name}.png"
+            picture.write_bytes(base64.b64decode(output.data[PICTURE]))
+            figure = output.data[PLOTLY]
+            text = caption(below.source) or plain(figure["layout"]["title"]["text"])
+            below_it = KERNEL if output.data.get("text/plain", "").startswith("<explorer") else ""
+            source = f"_static/{pictures.name}/{picture.name}"
+            output.data = NotebookNode({"text/html": element(name, figure, text, source, below_it)})
+    return notebook
+
+
+def element(name: str, figure: dict, text: str, picture: str, below: str = "", classes: str = "live") -> str:
+    """Return the HTML of one figure."""
+    height = figure["layout"].get("height", 450) - SLIDER * bool(figure.get("frames"))
+    data = json.dumps(figure, separators=(",", ":"), ensure_ascii=False).replace("</", r"<\/")
+    text = html.escape(text)
+    return (
+        f'<figure class="{classes}" id="{name}">'
+        f'<div class="plot" role="img" aria-label="{text}" style="height:{height}px"></div>'
+        f'<noscript><img src="{picture}" alt="{text}"></noscript>'
+        f'<script type="application/json">{data}</script>{below}</figure>'
+    )
+
+
+def caption(source: str) -> str:
+    """Return the first paragraph of a Markdown cell as plain text if all of it is in italics, else an empty string."""
+    found = CAPTION.match(source)
+    return plain(found[1]) if found else ""
+
+
+def plain(text: str) -> str:
+    """Return text without Markdown's emphasis, plotly's tags, and TeX's dollars, backslashes and braces."""
+    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", re.sub(r"<[^>]+>", "", text))
+    return " ".join(re.sub(r"[$`*\\{}]", "", text).split())
+
+
+def hero(notebook: NotebookNode) -> dict:
+    """Return the notebook's first figure with frames and a polyhedron, reduced to the polyhedron and the loss.
+
+    Its slider names phases by their letters in the panel of the loss, and in words where another figure has titles
+    such as "B: PCA".
+
+    Raises:
+        ValueError: no figure has frames, a polyhedron and a y axis with the title "loss".
+    """
+    stored = [o.data[PLOTLY] for cell in notebook.cells for o in cell.get("outputs", ()) if PLOTLY in o.get("data", ())]
+    for figure in filter(lambda figure: figure.get("frames") and "scene" in figure["layout"], stored):
+        for axis, options in figure["layout"].items():
+            if axis.startswith("yaxis") and options.get("title", {}).get("text") == "loss":
+                return _reduced(copy.deepcopy(figure), axis.removeprefix("yaxis"), _phases(stored))
+    raise ValueError("no figure has frames, a polyhedron and a loss: the landing page shows these")
+
+
+def _phases(figures: list[dict]) -> dict[str, str]:
+    """Titles such as "B: PCA", by letter."""
+    texts = [note["text"] for figure in figures for note in figure["layout"].get("annotations", ())]
+    return {text[0]: text for text in texts if re.match(r"[A-Z]: ", text)}
+
+
+def _reduced(figure: dict, panel: str, words: dict[str, str]) -> dict:
+    """Keep the scene and one panel, below it and as wide; begin where the first phase ends."""
+    layout = figure["layout"]
+    kept = [i for i, trace in enumerate(figure["data"]) if trace.get("yaxis") == f"y{panel}" or "z" in trace]
+    kept = [i for i in kept if figure["data"][i]["type"] != "heatmap"]
+    notes = [note for note in layout["annotations"] if note.get("yref", "").split()[0] == f"y{panel}"]
+    shapes = [shape for shape in layout["shapes"] if shape["yref"].split()[0] == f"y{panel}"]
+    letters = sorted((note["x"], plain(note["text"])) for note in notes if note.get("xref") == f"x{panel}")
+    starts = sorted({x for s in shapes if s["type"] == "rect" for x in (s["x0"], s["x1"])})[: len(letters)]
+    for note in notes:
+        if note.get("xref") != f"x{panel}":  # names of levels, right of the panel: a phone has no room there
+            note |= {"x": 1, "xanchor": "right"}
+    slider = layout["sliders"][0]
+    for step in slider["steps"]:
+        number = int(step["label"].replace(",", ""))
+        letter = letters[max(sum(start <= number for start in starts) - 1, 0)][1]
+        step["label"] += f" · {words.get(letter[0], letter)}"
+    first = next(i for i, step in enumerate(slider["steps"]) if not step["label"].endswith(letters[0][1]))
+    slider["active"] = first
+    frames = [
+        {
+            "name": frame["name"],
+            "traces": [kept.index(t) for t in frame["traces"] if t in kept],
+            "data": [data for t, data in zip(frame["traces"], frame["data"], strict=True) if t in kept],
+        }
+        for frame in figure["frames"]
+    ]
+    data = [figure["data"][i] for i in kept]
+    for trace, change in zip(frames[first]["traces"], frames[first]["data"], strict=True):
+        data[trace] |= change
+    axes = {"title": {"text": "step"}, "showticklabels": True}
+    return {
+        "data": data,
+        "frames": frames,
+        "layout": {
+            "template": layout["template"],
+            "height": 560 + SLIDER,
+            "margin": {"l": 60, "r": 10, "t": 0, "b": 50 + SLIDER},
+            "scene": layout["scene"] | {"domain": {"x": [0, 1], "y": [0.4, 1]}},
+            f"xaxis{panel}": layout[f"xaxis{panel}"] | axes,
+            f"yaxis{panel}": layout[f"yaxis{panel}"] | {"domain": [0, 0.34]},
+            f"legend{panel}": layout.get(f"legend{panel}", {}) | {"y": 0.34},
+            "annotations": notes,
+            "shapes": shapes,
+            "sliders": [slider],
+        },
+    }
