@@ -21,6 +21,7 @@ version = release = PROJECT["version"]
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.githubpages", "mathml"]
 exclude_patterns = ["README.md"]  # parts of it are included
 nb_execution_mode = "off"  # pages show what is stored
+nb_code_prompt_show, nb_code_prompt_hide = "Show the code", "Hide the code"
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 suppress_warnings = ["misc.highlighting_failure"]
@@ -43,6 +44,7 @@ html_show_sphinx = False
 html_show_search_summary = False  # it fetches pages, which a browser refuses to one opened from disk
 html_copy_source = True
 html_theme_options: dict[str, Any] = {
+    "navbar_persistent": [],  # a second search field
     "home_page_in_toc": True,
     "use_fullscreen_button": False,
     "show_toc_level": 2,

@@ -9,6 +9,7 @@ import copy
 import html
 import json
 import re
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from nbformat import NotebookNode
 SLIDER = 70  # pixels that toylib.frames adds for plotly's slider; ours stands below the figure
 LINK = re.compile(r"\s*\[Live\]\([^)]*\)")  # from a stored picture to its live figure, which a page has already
 CAPTION = re.compile(r"\*(?!\*)(.+?)(?<!\*)\*(?!\*)\s*(\n\s*\n|\Z)", re.DOTALL)
+CLOSER = 0.7  # the eye of the hero, which shows no axes
 KERNEL = "<figcaption>One view of an explorer: its sliders need a kernel, <code>make lab</code>.</figcaption>"
 
 
@@ -75,8 +77,15 @@ def plain(text: str) -> str:
     return " ".join(re.sub(r"[$`*\\{}]", "", text).split())
 
 
-def hero(notebook: NotebookNode) -> dict:
-    """Return the notebook's first figure with frames and a polyhedron, reduced to the polyhedron and the loss.
+def landing(notebook: NotebookNode, pictures: Path) -> str:
+    """Return the HTML of the hero; its picture, for readers without scripts, is that of the whole figure."""
+    name, figure = hero(notebook)
+    text = "Six directions in three dimensions, during training: they open into two triangles, then form an octahedron"
+    return element("hero", figure, text, f"_static/{pictures.name}/{name}.png", classes="live hero")
+
+
+def hero(notebook: NotebookNode) -> tuple[str, dict]:
+    """Return the notebook's first figure with frames and a polyhedron, reduced to this and the loss, and its cell's id.
 
     Its slider names phases by their letters in the panel of the loss, and in words where another figure has titles
     such as "B: PCA".
@@ -84,15 +93,25 @@ def hero(notebook: NotebookNode) -> dict:
     Raises:
         ValueError: no figure has frames, a polyhedron and a y axis with the title "loss".
     """
-    stored = [o.data[PLOTLY] for cell in notebook.cells for o in cell.get("outputs", ()) if PLOTLY in o.get("data", ())]
-    for figure in filter(lambda figure: figure.get("frames") and "scene" in figure["layout"], stored):
-        for axis, options in figure["layout"].items():
-            if axis.startswith("yaxis") and options.get("title", {}).get("text") == "loss":
-                return _reduced(copy.deepcopy(figure), axis.removeprefix("yaxis"), _phases(stored))
-    raise ValueError("no figure has frames, a polyhedron and a loss: the landing page shows these")
+    stored = [
+        (cell.id, output.data[PLOTLY])
+        for cell in notebook.cells
+        for output in cell.get("outputs", ())
+        if PLOTLY in output.get("data", ())
+    ]
+    for name, figure in stored:
+        panels = [key for key, axis in figure["layout"].items() if key.startswith("yaxis") and _title(axis) == "loss"]
+        if figure.get("frames") and "scene" in figure["layout"] and panels:
+            words = _phases(other for _, other in stored)
+            return name, _reduced(copy.deepcopy(figure), panels[0].removeprefix("yaxis"), words)
+    raise ValueError("no figure has frames, a polyhedron and a loss, which the landing page shows")
 
 
-def _phases(figures: list[dict]) -> dict[str, str]:
+def _title(axis: dict) -> str:
+    return axis.get("title", {}).get("text", "")
+
+
+def _phases(figures: Iterable[dict]) -> dict[str, str]:
     """Titles such as "B: PCA", by letter."""
     texts = [note["text"] for figure in figures for note in figure["layout"].get("annotations", ())]
     return {text[0]: text for text in texts if re.match(r"[A-Z]: ", text)}
@@ -129,14 +148,18 @@ def _reduced(figure: dict, panel: str, words: dict[str, str]) -> dict:
     for trace, change in zip(frames[first]["traces"], frames[first]["data"], strict=True):
         data[trace] |= change
     axes = {"title": {"text": "step"}, "showticklabels": True}
+    scene = layout["scene"] | {"domain": {"x": [0, 1], "y": [0.4, 1]}}
+    for name in ("xaxis", "yaxis", "zaxis"):
+        scene[name] = scene.get(name, {}) | {"showticklabels": False, "title": {"text": ""}}
+    scene["camera"] = {"eye": {name: CLOSER * value for name, value in scene["camera"]["eye"].items()}}
     return {
         "data": data,
         "frames": frames,
         "layout": {
             "template": layout["template"],
             "height": 560 + SLIDER,
-            "margin": {"l": 60, "r": 10, "t": 0, "b": 50 + SLIDER},
-            "scene": layout["scene"] | {"domain": {"x": [0, 1], "y": [0.4, 1]}},
+            "margin": {"l": 55, "r": 10, "t": 0, "b": 50 + SLIDER},
+            "scene": scene,
             f"xaxis{panel}": layout[f"xaxis{panel}"] | axes,
             f"yaxis{panel}": layout[f"yaxis{panel}"] | {"domain": [0, 0.34]},
             f"legend{panel}": layout.get(f"legend{panel}", {}) | {"y": 0.34},
