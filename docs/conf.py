@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import jax.typing
 from sphinx.application import Sphinx
 
 HERE = Path(__file__).parent
@@ -18,7 +19,7 @@ author = PROJECT["authors"][0]["name"]
 copyright = author
 version = release = PROJECT["version"]
 
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.githubpages", "mathml"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon", "sphinx.ext.githubpages", "mathml"]
 exclude_patterns = ["README.md"]  # parts of it are included
 nb_execution_mode = "off"  # pages show what is stored
 nb_code_prompt_show, nb_code_prompt_hide = "Show the code", "Hide the code"
@@ -26,6 +27,8 @@ myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 suppress_warnings = ["misc.highlighting_failure"]
 
+jax.typing.ArrayLike = type("ArrayLike", (), {"__module__": "jax.typing"})  # signatures name it, instead of its union
+autosummary_generate = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented_params"
@@ -72,7 +75,13 @@ def _from_markdown(app: Sphinx, what: str, name: str, obj: Any, options: Any, li
     lines[:] = converted
 
 
+def _skip(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
+    """Leave out what Python itself says of the fields of a named tuple, which their class describes."""
+    return True if (getattr(obj, "__doc__", None) or "").startswith("Alias for field number") else None
+
+
 def setup(app: Sphinx) -> None:
     """Connect what this configuration adds."""
     app.connect("autodoc-process-docstring", _from_markdown, priority=400)  # before napoleon
+    app.connect("autodoc-skip-member", _skip)
     app.connect("html-page-context", _add_scripts)

@@ -81,7 +81,8 @@ def landing(notebook: NotebookNode, pictures: Path) -> str:
     """Return the HTML of the hero; its picture, for readers without scripts, is that of the whole figure."""
     name, figure = hero(notebook)
     text = "Six directions in three dimensions, during training: they open into two triangles, then form an octahedron"
-    return element("hero", figure, text, f"_static/{pictures.name}/{name}.png", classes="live hero")
+    whole = f'<figcaption><a href="{pictures.name}.html#{name}">All that this run shows</a></figcaption>'
+    return element("hero", figure, text, f"_static/{pictures.name}/{name}.png", whole, classes="live hero")
 
 
 def hero(notebook: NotebookNode) -> tuple[str, dict]:
