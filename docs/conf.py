@@ -19,7 +19,14 @@ author = PROJECT["authors"][0]["name"]
 copyright = author
 version = release = PROJECT["version"]
 
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon", "sphinx.ext.githubpages", "mathml"]
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.githubpages",
+    "mathml",
+]
 exclude_patterns = ["README.md"]  # parts of it are included
 nb_execution_mode = "off"  # pages show what is stored
 nb_code_prompt_show, nb_code_prompt_hide = "Show the code", "Hide the code"
