@@ -29,7 +29,6 @@ extensions = [
 ]
 exclude_patterns = ["README.md"]  # parts of it are included
 nb_execution_mode = "off"  # pages show what is stored
-nb_code_prompt_show, nb_code_prompt_hide = "Show the code", "Hide the code"
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 suppress_warnings = ["misc.highlighting_failure"]
@@ -52,9 +51,10 @@ html_context = {"default_mode": "auto"}  # light or dark as the reader's system 
 html_css_files = ["site.css"]
 html_show_sphinx = False
 html_show_search_summary = False  # it fetches pages, which a browser refuses to one opened from disk
-html_copy_source = True
+html_copy_source = False  # make.py copies the notebooks themselves
 html_theme_options: dict[str, Any] = {
     "navbar_persistent": [],  # a second search field
+    "use_download_button": False,  # offers this file's source, and a script in an attribute
     "home_page_in_toc": True,
     "use_fullscreen_button": False,
     "show_toc_level": 2,

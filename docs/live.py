@@ -20,11 +20,14 @@ SLIDER = 70  # pixels that toylib.frames adds for plotly's slider; ours stands b
 LINK = re.compile(r"\s*\[Live\]\([^)]*\)")  # from a stored picture to its live figure, which a page has already
 CAPTION = re.compile(r"\*(?!\*)(.+?)(?<!\*)\*(?!\*)\s*(\n\s*\n|\Z)", re.DOTALL)
 CLOSER = 0.7  # the eye of the hero, which shows no axes
+DOWNLOAD = '\n\n<p class="download"><a href="{0}.ipynb" download>Download this notebook</a></p>'
 KERNEL = "<figcaption>One view of an explorer: its sliders need a kernel, <code>make lab</code>.</figcaption>"
 
 
 def page(notebook: NotebookNode, pictures: Path) -> NotebookNode:
-    """Return a copy for Sphinx, figures as HTML, imports and parameters folded; write pictures to a static folder.
+    """Return a copy for Sphinx: figures as HTML, imports and parameters folded, a link to the notebook itself.
+
+    Pictures are written to a folder of `_static` that has the name of the notebook.
 
     Raises:
         ValueError: no code cell has an output.
@@ -33,11 +36,13 @@ def page(notebook: NotebookNode, pictures: Path) -> NotebookNode:
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     if not any(cell.outputs for cell in code):
         raise ValueError("it has no stored outputs; `make notebooks` stores them")
+    notebook.cells[0].source += DOWNLOAD.format(pictures.name)
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = LINK.sub("", cell.source)
         elif cell is code[0] or "parameters" in cell.metadata.get("tags", ()):
-            cell.metadata.tags = ["hide-input"]
+            title = "Imports" if cell is code[0] else "Parameters"
+            cell.metadata |= {"tags": ["hide-input"], "mystnb": {"code_prompt_show": title, "code_prompt_hide": title}}
     for cell, below in pairwise([*notebook.cells, NotebookNode(source="")]):
         figures = [output for output in cell.get("outputs", ()) if PLOTLY in output.get("data", ())]
         for i, output in enumerate(figures):
@@ -45,7 +50,7 @@ def page(notebook: NotebookNode, pictures: Path) -> NotebookNode:
             picture = pictures / f"{name}.png"
             picture.write_bytes(base64.b64decode(output.data[PICTURE]))
             figure = output.data[PLOTLY]
-            text = caption(below.source) or plain(figure["layout"]["title"]["text"])
+            text = caption(below.source) or plain(_title(figure["layout"]))
             below_it = KERNEL if output.data.get("text/plain", "").startswith("<explorer") else ""
             source = f"_static/{pictures.name}/{picture.name}"
             output.data = NotebookNode({"text/html": element(name, figure, text, source, below_it)})
@@ -73,7 +78,7 @@ def caption(source: str) -> str:
 
 def plain(text: str) -> str:
     """Return text without Markdown's emphasis, plotly's tags, and TeX's dollars, backslashes and braces."""
-    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", re.sub(r"<[^>]+>", "", text))
+    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", re.sub(r"</?[a-z][^>]*>", "", text))
     return " ".join(re.sub(r"[$`*\\{}]", "", text).split())
 
 
@@ -109,6 +114,7 @@ def hero(notebook: NotebookNode) -> tuple[str, dict]:
 
 
 def _title(axis: dict) -> str:
+    """Return the title of an axis or a layout."""
     return axis.get("title", {}).get("text", "")
 
 

@@ -69,7 +69,7 @@ def main() -> None:
         if status := build(sources, Path(temporary) / "doctrees", folder):
             sys.exit(status)
     for path in options.notebooks.glob("*.ipynb"):
-        shutil.copy(path, folder / "_sources")  # what a page offers for download: the notebook, not its page's source
+        shutil.copy(path, folder)  # for download
     size = sum(path.stat().st_size for path in folder.rglob("*")) / 2**20
     print(f"{folder}: {size:.0f} MiB, {time.perf_counter() - start:.0f} s. Open {folder / 'index.html'} in a browser.")
 
