@@ -137,12 +137,11 @@ def _reduced(figure: dict, panel: str, words: dict[str, str]) -> dict:
         if note.get("xref") != f"x{panel}":  # names of levels, right of the panel: a phone has no room there
             note |= {"x": 1, "xanchor": "right"}
     slider = layout["sliders"][0]
-    for step in slider["steps"]:
-        number = int(step["label"].replace(",", ""))
-        letter = letters[max(sum(start <= number for start in starts) - 1, 0)][1]
+    numbers = [int(step["label"].replace(",", "")) for step in slider["steps"]]
+    for number, step in zip(numbers, slider["steps"], strict=True):
+        letter = letters[sum(start <= number for start in starts[1:])][1]
         step["label"] += f" · {words.get(letter[0], letter)}"
-    first = next(i for i, step in enumerate(slider["steps"]) if not step["label"].endswith(letters[0][1]))
-    slider["active"] = first
+    slider["active"] = first = sum(number < starts[1] for number in numbers)
     frames = [
         {
             "name": frame["name"],
