@@ -67,8 +67,7 @@ class Reader(Lab):
 
     def frame(self, figure: Locator, index: int) -> dict[tuple[int, str], Any]:
         """Return the arrays that a frame of the figure's JSON sets, by trace and key."""
-        script = "(f, i) => JSON.parse(f.querySelector('script').textContent).frames[i]"
-        frame = figure.evaluate(f"(f, i) => ({script})(f, i)", index)
+        frame = figure.evaluate("(f, i) => JSON.parse(f.querySelector('script').textContent).frames.at(i)", index)
         arrays = {
             (trace, key): _decode(value)
             for trace, data in zip(frame["traces"], frame["data"], strict=True)
@@ -79,9 +78,7 @@ class Reader(Lab):
         return arrays
 
     def theme(self, wanted: str) -> None:
-        """Press the theme's switch until the page is light or dark."""
-        for _ in range(3):
-            if self.page.evaluate("document.documentElement.dataset.theme") == wanted:
-                return
-            self.page.locator(".theme-switch-button:visible").click()
-        raise AssertionError(f"the page does not become {wanted}")
+        """Choose light or dark with the theme's switch."""
+        self.page.locator(".theme-switch-button:visible").click()
+        self.page.locator(f".theme-change-button[data-mode={wanted}]:visible").click()
+        self.page.wait_for_function("wanted => document.documentElement.dataset.theme == wanted", arg=wanted)

@@ -337,9 +337,6 @@ def test_a_notebook_runs_in_jupyterlab(context, address, name):
 # ---- the site, from disk, with the network off
 
 
-PAGES = ["index", *(Path(name).stem for name in NOTEBOOKS), "claims", "numbers", "sweeps", "api", "api/attacks"]
-
-
 def test_the_hero_plays_and_takes_keys(context, site):
     with reading(context, site) as reader:
         reader.open("index")
@@ -405,22 +402,21 @@ def test_figures_follow_the_theme_and_keep_the_readers_view(context, site):
         assert light == [INK, "rgb(255, 255, 255)"]
         camera = "gd => gd._fullLayout.scene._scene.getCamera().eye"
         before = plot.evaluate(camera)
-        box = plot.locator("canvas").first.bounding_box()
-        reader.page.mouse.move(box["x"] + 200, box["y"] + 150)
-        reader.page.mouse.down()
-        reader.page.mouse.move(box["x"] + 300, box["y"] + 150, steps=5)
-        reader.page.mouse.up()
+        reader.page.wait_for_timeout(300)  # a scene answers a moment after it is drawn, and turns on for one
+        reader.drag(plot.locator("canvas"), 100)
+        reader.page.wait_for_timeout(500)
         turned = plot.evaluate(camera)
-        assert abs(turned["x"] - before["x"]) > 0.05
+        assert abs(turned["y"] - before["y"]) > 0.5
         reader.press(reader.slider(hero, "step"), "Home")
         reader.wait_for_data(plot, reader.frame(hero, 0))
+        assert plot.evaluate(camera) == pytest.approx(turned, abs=0.05)
         reader.theme("dark")
         reader.wait_for_data(plot, reader.frame(hero, 0))
         reader.page.wait_for_function(
             "gd => gd.layout.template.layout.font.color != '#222222'", arg=plot.element_handle()
         )
         assert plot.evaluate(look) == [DARK[INK], "rgb(18, 18, 18)"]
-        assert plot.evaluate(camera) == pytest.approx(turned, abs=1e-3)
+        assert plot.evaluate(camera) == pytest.approx(turned, abs=0.05)
         reader.theme("light")
         reader.page.wait_for_function(
             "gd => gd.layout.template.layout.font.color == '#222222'", arg=plot.element_handle()
@@ -439,19 +435,23 @@ def test_search_works_from_disk(context, site):
         results.first.wait_for()
         assert "4_adversarial_training.html" in " ".join(link.get_attribute("href") for link in results.all())
         results.first.click()
-        assert "hysteresis" in reader.page.locator("article").inner_text()
+        reader.page.get_by_text("hysteresis").first.wait_for()
         assert reader.problems == []
 
 
 def test_no_page_scrolls_sideways_on_a_phone(context, site):
     with reading(context, site, width=390, has_touch=True, is_mobile=True, reduced_motion="reduce") as reader:
-        for name in PAGES:
+        names = [path.relative_to(site).with_suffix("").as_posix() for path in site.rglob("*.html")]
+        names = [name for name in names if not name.startswith("_static")]
+        assert {"index", "api/attacks", *(Path(name).stem for name in NOTEBOOKS)} <= set(names)
+        for name in names:
             reader.open(name)
-            first = reader.page.locator("figure.live").first
-            if name in ("index", *PAGES[1:5]):
-                reader.page.wait_for_function(DRAWN, arg=first.element_handle())
-                reader.screenshot(f"site-{'landing' if name == 'index' else name}-phone")
-                assert first.locator(".main-svg").first.bounding_box()["width"] == (358 if name == "index" else 560)
-            assert reader.page.evaluate("document.scrollingElement.scrollWidth") <= 390, name
-            assert reader.page.evaluate("innerWidth") == 390, name
+            figures = reader.page.locator("figure.live")
+            if figures.count():
+                figures.first.scroll_into_view_if_needed()
+                reader.page.wait_for_function(DRAWN, arg=figures.first.element_handle())
+                reader.screenshot(f"site-{name}-phone")
+                drawn = figures.first.locator(".main-svg").first.bounding_box()["width"]
+                assert 340 <= drawn <= 358 if name == "index" else drawn == 560
+            assert reader.page.evaluate("[innerWidth, document.scrollingElement.scrollWidth]") == [390, 390], name
         assert reader.problems == []

@@ -18,7 +18,7 @@
       if (this.frames.length) {
         const slider = layout.sliders[0];
         this.labels = slider.steps.map((step) => step.label);
-        this.shown = this.wanted = slider.active;
+        this.stored = this.wanted = slider.active;
         this.addSlider(slider.currentvalue?.prefix ?? "");
       }
     }
@@ -34,7 +34,9 @@
         delete layout.sliders;
         delete layout.updatemenus;
       }
-      Object.assign(layout, { width, height, uirevision: "a reader's view stays" });
+      for (const name of Object.keys(layout).filter((key) => key.startsWith("scene")))
+        layout[name].camera = this.plot.layout?.[name].camera ?? layout[name].camera; // as the reader turned it
+      Object.assign(layout, { width, height, uirevision: "zoom stays" });
       if (touch && !layout.scene) layout.dragmode = false; // a finger scrolls the page
       return { data, layout, frames: frames ?? [], config };
     }
@@ -42,7 +44,8 @@
     async draw() {
       await Plotly.react(this.plot, this.drawing());
       this.isDrawn = true;
-      if (this.wanted !== undefined) await this.show(this.wanted, true);
+      this.shown = this.stored;
+      if (this.frames.length) await this.show(this.wanted);
     }
 
     resize() {
@@ -51,12 +54,11 @@
     }
 
     // Draw a frame; of several asked for while one is drawn, only the last.
-    async show(step, again = false) {
+    async show(step) {
       this.wanted = step;
       this.range.value = step;
       this.readout.textContent = this.prefix + this.labels[step];
       this.range.setAttribute("aria-valuetext", this.readout.textContent);
-      if (again) this.shown = undefined;
       if (this.isBusy || !this.isDrawn) return;
       this.isBusy = true;
       while (this.shown !== this.wanted) {
