@@ -25,8 +25,8 @@
 
     // What to draw: as stored, but as wide as its box, in the page's colours and without plotly's slider.
     drawing() {
-      const isDark = document.documentElement.dataset.theme === "dark";
-      const text = isDark ? this.json.replace(/#[0-9a-f]{6}\b/gi, (c) => DARK[c.toUpperCase()] ?? c) : this.json;
+      this.theme = document.documentElement.dataset.theme;
+      const text = this.theme === "dark" ? this.json.replace(/#[0-9a-f]{6}\b/gi, (c) => DARK[c.toUpperCase()] ?? c) : this.json;
       const { data, layout, frames } = JSON.parse(text);
       const { clientWidth: width, clientHeight: height } = this.plot;
       if (this.frames.length) {
@@ -116,7 +116,7 @@
     resized.observe(live.plot);
     if (figure.classList.contains("hero")) inView.observe(figure);
   }
-  new MutationObserver(() => all.forEach((live) => live.isDrawn && live.draw())).observe(document.documentElement, {
-    attributeFilter: ["data-theme"],
-  });
+  const root = document.documentElement;
+  const follow = (live) => live.isDrawn && live.theme !== root.dataset.theme && live.draw();
+  new MutationObserver(() => all.forEach(follow)).observe(root, { attributeFilter: ["data-theme"] });
 }
