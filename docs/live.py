@@ -16,7 +16,6 @@ from pathlib import Path
 from compare import PICTURE, PLOTLY
 from nbformat import NotebookNode
 
-SLIDER = 70  # pixels that toylib.frames adds for plotly's slider; ours stands below the figure
 LINK = re.compile(r"\s*\[Live\]\([^)]*\)")  # from a stored picture to its live figure, which a page has already
 CAPTION = re.compile(r"\*(?!\*)(.+?)(?<!\*)\*(?!\*)\s*(\n\s*\n|\Z)", re.DOTALL)
 CLOSER = 0.7  # the eye of the hero, which shows no axes
@@ -59,7 +58,10 @@ def page(notebook: NotebookNode, pictures: Path) -> NotebookNode:
 
 def element(name: str, figure: dict, text: str, picture: str, below: str = "", classes: str = "live") -> str:
     """Return the HTML of one figure."""
-    height = figure["layout"].get("height", 450) - SLIDER * bool(figure.get("frames"))
+    layout = figure["layout"]
+    height = layout.get("height", 450)
+    if figure.get("frames"):  # without the room that plotly's slider takes: ours stands below the figure
+        height -= layout["margin"]["b"] - layout["template"]["layout"]["margin"]["b"]
     data = json.dumps(figure, separators=(",", ":"), ensure_ascii=False).replace("</", r"<\/")
     text = html.escape(text)
     return (
@@ -133,9 +135,6 @@ def _reduced(figure: dict, panel: str, words: dict[str, str]) -> dict:
     shapes = [shape for shape in layout["shapes"] if shape["yref"].split()[0] == f"y{panel}"]
     letters = sorted((note["x"], plain(note["text"])) for note in notes if note.get("xref") == f"x{panel}")
     starts = sorted({x for s in shapes if s["type"] == "rect" for x in (s["x0"], s["x1"])})[: len(letters)]
-    for note in notes:
-        if note.get("xref") != f"x{panel}":  # names of levels, right of the panel: a phone has no room there
-            note |= {"x": 1, "xanchor": "right"}
     slider = layout["sliders"][0]
     numbers = [int(step["label"].replace(",", "")) for step in slider["steps"]]
     for number, step in zip(numbers, slider["steps"], strict=True):
@@ -153,7 +152,7 @@ def _reduced(figure: dict, panel: str, words: dict[str, str]) -> dict:
     data = [figure["data"][i] for i in kept]
     for trace, change in zip(frames[first]["traces"], frames[first]["data"], strict=True):
         data[trace] |= change
-    axes = {"title": {"text": "step"}, "showticklabels": True}
+    across = {"title": {"text": "step"}, "showticklabels": True, "domain": [0.15, 0.74]}  # names stand on its right
     scene = layout["scene"] | {"domain": {"x": [0, 1], "y": [0.4, 1]}}
     for name in ("xaxis", "yaxis", "zaxis"):
         scene[name] = scene.get(name, {}) | {"showticklabels": False, "title": {"text": ""}}
@@ -163,12 +162,13 @@ def _reduced(figure: dict, panel: str, words: dict[str, str]) -> dict:
         "frames": frames,
         "layout": {
             "template": layout["template"],
-            "height": 560 + SLIDER,
-            "margin": {"l": 55, "r": 10, "t": 0, "b": 50 + SLIDER},
+            "height": 560,
+            "margin": {"l": 0, "r": 0, "t": 0, "b": 50},
             "scene": scene,
-            f"xaxis{panel}": layout[f"xaxis{panel}"] | axes,
+            f"xaxis{panel}": layout[f"xaxis{panel}"] | across,
             f"yaxis{panel}": layout[f"yaxis{panel}"] | {"domain": [0, 0.34]},
-            f"legend{panel}": layout.get(f"legend{panel}", {}) | {"y": 0.34},
+            f"legend{panel}": layout.get(f"legend{panel}", {}) | {"x": 0.15, "y": 0.34},
+            "showlegend": layout.get("showlegend", True),
             "annotations": notes,
             "shapes": shapes,
             "sliders": [slider],

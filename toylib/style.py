@@ -10,16 +10,6 @@ INK, MUTED, FAINT = "#222222", "#777777", "#DDDDDD"
 DIVERGING = ((0.0, "#D55E00"), (0.5, "#FFFFFF"), (1.0, "#0072B2"))
 """For signed quantities: -1 orange, 0 white, 1 blue."""
 SEQUENTIAL = ((0.0, "#FFFFFF"), (1.0, "#0072B2"))
-DARK = {
-    "#FFFFFF": "#121212",  # the page's own background
-    "#222222": "#E3E3E3",
-    "#777777": "#A0A0A0",
-    "#DDDDDD": "#444444",
-    "#EEEEEE": "#2B2B2B",
-    "#A6CEE3": "#35586C",  # the pale blue of what is only half there
-}
-"""What the site draws for these on a dark page. The colours of sets stay: a reader knows a set by them."""
-
 _AXIS = {
     "linecolor": MUTED,
     "showline": True,
@@ -73,3 +63,14 @@ def log_ticks(log: str) -> dict:
 def f4(values: np.ndarray) -> np.ndarray:
     """Plotted data: single precision, which halves a stored figure and is more than a pixel can show."""
     return np.asarray(values, np.float32)
+
+
+DARK = {
+    "#FFFFFF": "#121212",  # the page's own background
+    INK: "#E3E3E3",
+    MUTED: "#A0A0A0",
+    FAINT: "#444444",
+    "#EEEEEE": "#2B2B2B",
+    "#A6CEE3": "#35586C",
+}
+"""What the site draws for these on a dark page. The colours of sets stay: a reader knows a set by them."""
