@@ -10,6 +10,7 @@ INK, MUTED, FAINT = "#222222", "#777777", "#DDDDDD"
 DIVERGING = ((0.0, "#D55E00"), (0.5, "#FFFFFF"), (1.0, "#0072B2"))
 """For signed quantities: -1 orange, 0 white, 1 blue."""
 SEQUENTIAL = ((0.0, "#FFFFFF"), (1.0, "#0072B2"))
+
 _AXIS = {
     "linecolor": MUTED,
     "showline": True,
@@ -71,6 +72,14 @@ DARK = {
     MUTED: "#A0A0A0",
     FAINT: "#444444",
     "#EEEEEE": "#2B2B2B",
+    # tints: areas behind text or points
     "#A6CEE3": "#35586C",
+    "#A6CEE4": "#35586C",
+    "#66C5AB": "#1F5E4F",
+    "#F0C7A6": "#6B4426",
+    # shades of the sets' orange, green and pink for text
+    "#B04E00": "#F5914A",
+    "#007A59": "#3DC49A",
+    "#A3487C": "#E3A3C6",
 }
 """What the site draws for these on a dark page. The colours of sets stay: a reader knows a set by them."""
