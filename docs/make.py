@@ -1,7 +1,7 @@
 """Build the site: `python docs/make.py [folder]`; the default is site/ at the root of the repository.
 
 Sphinx wants its sources in one folder: the pages of docs/, README.md (parts of it are included), the notebooks as
-`live.page` turns them into pages, and plotly.min.js from the installed package are gathered in a temporary one.
+`pages.page` turns them into pages, and plotly.min.js from the installed package are gathered in a temporary one.
 """
 
 import argparse
@@ -17,8 +17,8 @@ ROOT = DOCS.parent
 sys.path.insert(0, str(ROOT / "notebooks"))  # compare.py
 
 try:
-    import live
     import nbformat
+    import pages
     import plotly
     from sphinx.cmd.build import build_main
 
@@ -40,9 +40,9 @@ def gather(notebooks: Path, folder: Path) -> None:
         (static / path.stem).mkdir()
         try:
             stored = nbformat.read(path, as_version=4)
-            nbformat.write(live.page(stored, static / path.stem), folder / path.name)
+            nbformat.write(pages.page(stored, static / path.stem), folder / path.name)
             if path.name == STORY:
-                (folder / "hero.html").write_text(live.landing(stored, static / path.stem), encoding="utf-8")
+                (folder / "hero.html").write_text(pages.landing(stored, static / path.stem), encoding="utf-8")
         except (ValueError, LookupError) as error:
             sys.exit(f"{path} has no page: {error}")
 

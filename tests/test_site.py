@@ -14,8 +14,8 @@ from pathlib import Path
 from types import GenericAlias
 from urllib.parse import unquote, urlsplit
 
-import live
 import nbformat
+import pages
 import plotly
 import pytest
 from compare import PICTURE, PLOTLY
@@ -81,7 +81,7 @@ def parsed(path):
     return Page(path)
 
 
-def pages(site):
+def everything(site):
     return {
         path.relative_to(site).as_posix(): parsed(path)
         for path in sorted(site.rglob("*.html"))
@@ -107,12 +107,12 @@ def shown(page):
 
 def test_the_pages_are_there(site):
     wanted = {"index", "claims", "numbers", "sweeps", "api", "search", "genindex", *NOTEBOOKS}
-    assert {f"{name}.html" for name in wanted} <= pages(site).keys()
+    assert {f"{name}.html" for name in wanted} <= everything(site).keys()
     assert (site / ".nojekyll").exists()
 
 
 def test_every_link_leads_somewhere(site):
-    found, count = pages(site), 0
+    found, count = everything(site), 0
     for name, page in found.items():
         for element in page.all("a"):
             link = urlsplit(element.attributes.get("href", ""))
@@ -140,7 +140,7 @@ def test_notebooks_link_to_each_others_pages(site):
 
 def test_nothing_is_loaded_from_elsewhere_and_no_script_hides_in_an_attribute(site):
     count = 0
-    for name, page in pages(site).items():
+    for name, page in everything(site).items():
         for element in page.elements:
             assert not [key for key in element.attributes if key.startswith("on")], (name, element)
             address = element.attributes.get(LOADED.get(element.tag, ""), "")
@@ -158,7 +158,7 @@ def test_plotly_is_there_once_and_where_figures_are(site):
     (copy,) = site.rglob("plotly*.js")
     assert copy.read_bytes() == (Path(plotly.__file__).parent / "package_data" / "plotly.min.js").read_bytes()
     with_figures = set()
-    for name, page in pages(site).items():
+    for name, page in everything(site).items():
         scripts = [urlsplit(script.attributes.get("src") or "").path for script in page.all("script")]
         if page.all("figure"):
             with_figures.add(name)
@@ -215,7 +215,7 @@ def test_the_claims_are_those_of_the_notebooks(site):
 
 @pytest.mark.parametrize("name", MODULES)
 def test_every_public_name_is_in_the_reference(site, name):
-    ids = set().union(*(page.ids() for path, page in pages(site).items() if path.startswith("api/")))
+    ids = set().union(*(page.ids() for path, page in everything(site).items() if path.startswith("api/")))
     module = importlib.import_module(f"toylib.{name}")
     own = [key for key, value in vars(module).items() if callable(value) and inspect.getmodule(value) is module]
     public = getattr(module, "__all__", [key for key in own if not key.startswith("_")])
@@ -237,11 +237,14 @@ def test_every_formula_is_mathml(site):
     for name, notebook in NOTEBOOKS.items():
         page = parsed(site / f"{name}.html")
         assert len(page.all("math")) == len(formulas(notebook)), name
-    for name, page in pages(site).items():
+    for name, page in everything(site).items():
         assert not re.search(r"\$|\\[(a-z]", page.text), name
         assert not any("\\" in math.text or "$" in math.text for math in page.all("math")), name
     assert not [
-        script for page in pages(site).values() for script in page.all("script") if "mathjax" in str(script).lower()
+        script
+        for page in everything(site).values()
+        for script in page.all("script")
+        if "mathjax" in str(script).lower()
     ]
 
 
@@ -283,7 +286,7 @@ def test_the_phases_of_the_hero_are_those_that_the_notebook_prints():
         m[1]: int(m[2].replace(",", "")) for m in re.finditer(r"^([A-E])  from step +([\d,]+)", printed, re.MULTILINE)
     }
     assert len(starts) == 5
-    for step in live.hero(notebook)[1]["layout"]["sliders"][0]["steps"]:
+    for step in pages.hero(notebook)[1]["layout"]["sliders"][0]["steps"]:
         number, _, phase = step["label"].partition(" · ")
         began = [letter for letter, start in starts.items() if start <= int(number.replace(",", ""))]
         assert phase[0] == began[-1]
@@ -340,7 +343,7 @@ def channels(color):
     return [int(color[i : i + 2], 16) for i in (1, 3, 5)]
 
 
-# ---- live.py, and errors
+# ---- pages.py, and errors
 
 
 @pytest.mark.parametrize(
@@ -356,7 +359,7 @@ def channels(color):
     ],
 )
 def test_a_caption_is_a_first_paragraph_in_italics(source, expected):
-    assert live.caption(source) == expected
+    assert pages.caption(source) == expected
 
 
 def small():
@@ -379,7 +382,7 @@ def test_a_page_of_a_small_notebook(tmp_path):
     folder = tmp_path / "0_small"
     folder.mkdir()
     before = small()
-    page = live.page(before, folder)
+    page = pages.page(before, folder)
     assert "Live" in before.cells[3].source  # a copy was changed
     assert page.cells[3].source == "*Two bars.*\n\nText."
     assert page.cells[1].metadata.tags == ["hide-input"]
