@@ -371,6 +371,9 @@ def test_a_page_draws_and_moves_every_figure(context, site, name):
         stored = {c.id: o.data[PLOTLY] for c in cells for o in c.get("outputs", ()) if PLOTLY in o.get("data", ())}
         found = reader.figures()
         assert list(found) == list(stored)
+        buttons = [button.get_attribute("data-title") for button in reader.page.locator(".modebar-btn").all()]
+        assert "Zoom in" in buttons
+        assert not any("Share" in title or "Cloud" in title for title in buttons)  # plotly's, to send a figure away
         for cell, figure in found.items():
             plot, frames = reader.plot(figure), stored[cell].get("frames")
             assert len(reader.data(plot)) == len(stored[cell]["data"])

@@ -6,7 +6,11 @@
   const PAUSE = 120; // ms a frame is shown at least, while playing
   const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
   const touch = matchMedia("(pointer: coarse)").matches;
-  const config = { displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d"], displayModeBar: touch ? false : "hover" };
+  const config = {
+    displaylogo: false,
+    displayModeBar: touch ? false : "hover",
+    modeBarButtonsToRemove: ["sendChartToCloud", "lasso2d", "select2d"], // nothing leaves the page
+  };
   const wait = (ms) => new Promise((done) => setTimeout(done, ms));
 
   class Live {
