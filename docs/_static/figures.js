@@ -38,12 +38,11 @@
         delete layout.sliders;
         delete layout.updatemenus;
       }
-      for (const name of Object.keys(layout).filter((key) => key.startsWith("scene"))) {
-        layout[name].camera = this.plot.layout?.[name].camera ?? layout[name].camera; // as the reader turned it
-        layout[name].dragmode = "turntable";
+      Object.assign(layout, { width, height, uirevision: "what a reader turned or zoomed stays" });
+      if (touch) {
+        layout.dragmode = false; // a finger turns what is 3-D, and scrolls the page elsewhere
+        for (const name in layout) if (name.startsWith("scene")) layout[name].dragmode = "turntable";
       }
-      Object.assign(layout, { width, height, uirevision: "zoom stays" });
-      if (touch) layout.dragmode = false; // a finger turns what is 3-D, and scrolls the page elsewhere
       return { data, layout, frames: frames ?? [], config };
     }
 
