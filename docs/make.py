@@ -63,11 +63,12 @@ def main() -> None:
     if folder.exists() and any(folder.iterdir()) and not (folder / ".nojekyll").exists():
         sys.exit(f"{folder} holds something that is not a site: name another folder, or empty it")
     with tempfile.TemporaryDirectory() as temporary:
-        sources = Path(temporary) / "sources"
+        sources, built = Path(temporary) / "sources", Path(temporary) / "site"
         gather(options.notebooks, sources)
-        shutil.rmtree(folder, ignore_errors=True)
-        if status := build(sources, Path(temporary) / "doctrees", folder):
+        if status := build(sources, Path(temporary) / "doctrees", built):
             sys.exit(status)
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.move(built, folder)
     for path in options.notebooks.glob("*.ipynb"):
         shutil.copy(path, folder)  # for download
     size = sum(path.stat().st_size for path in folder.rglob("*")) / 2**20

@@ -65,7 +65,7 @@ def compiled() -> list[str]:
 @pytest.fixture(scope="session")
 def site(tmp_path_factory) -> Path:
     """The site, built once for all tests as `make site` builds it; return its folder."""
-    folder = tmp_path_factory.mktemp("site")
+    folder = tmp_path_factory.mktemp("home") / "site"
     command = [sys.executable, Path(__file__).parents[1] / "docs" / "make.py", folder]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

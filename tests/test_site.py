@@ -109,6 +109,7 @@ def test_the_pages_are_there(site):
     wanted = {"index", "claims", "numbers", "sweeps", "api", "search", "genindex", *NOTEBOOKS}
     assert {f"{name}.html" for name in wanted} <= everything(site).keys()
     assert (site / ".nojekyll").exists()
+    assert [path.name for path in site.parent.iterdir() if path != site] == []  # nothing is left beside it
 
 
 def test_every_link_leads_somewhere(site):
