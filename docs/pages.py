@@ -29,7 +29,7 @@ def page(notebook: NotebookNode, pictures: Path) -> NotebookNode:
     Pictures are written to a folder of `_static` that has the name of the notebook.
 
     Raises:
-        ValueError: no code cell has an output.
+        ValueError: no code cell has an output, or a figure has no picture.
     """
     notebook = copy.deepcopy(notebook)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
@@ -45,6 +45,8 @@ def page(notebook: NotebookNode, pictures: Path) -> NotebookNode:
     for cell, below in pairwise([*notebook.cells, NotebookNode(source="")]):
         figures = [output for output in cell.get("outputs", ()) if PLOTLY in output.get("data", ())]
         for i, output in enumerate(figures):
+            if PICTURE not in output.data:
+                raise ValueError(f"the figure of cell {cell.id} has no picture; `make notebooks` stores it")
             name = f"{cell.id}-{i + 1}" if i else cell.id
             picture = pictures / f"{name}.png"
             picture.write_bytes(base64.b64decode(output.data[PICTURE]))

@@ -399,6 +399,13 @@ def test_a_page_of_a_small_notebook(tmp_path):
     assert sorted(path.name for path in folder.iterdir()) == ["bars-2.png", "bars.png"]
 
 
+def test_a_figure_without_a_picture_is_refused(tmp_path):
+    notebook = small()
+    del notebook.cells[2].outputs[0].data[PICTURE]
+    with pytest.raises(ValueError, match="the figure of cell bars has no picture; `make notebooks` stores it"):
+        pages.page(notebook, tmp_path)
+
+
 def make(*arguments):
     command = [sys.executable, TOP / "docs" / "make.py", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
