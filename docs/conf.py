@@ -31,7 +31,6 @@ exclude_patterns = ["README.md"]  # parts of it are included
 nb_execution_mode = "off"  # pages show what is stored
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
-suppress_warnings = ["misc.highlighting_failure"]
 
 jax.typing.ArrayLike = type("ArrayLike", (), {"__module__": "jax.typing"})  # signatures name it, instead of its union
 autosummary_generate = False
@@ -61,7 +60,6 @@ html_theme_options: dict[str, Any] = {
 }
 if "Repository" in PROJECT.get("urls", {}):
     html_theme_options |= {"repository_url": PROJECT["urls"]["Repository"], "use_repository_button": True}
-html_baseurl = PROJECT.get("urls", {}).get("Documentation", "")
 
 
 def _add_scripts(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
