@@ -13,7 +13,7 @@ UV := uv==0.13.9
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help lab test lint unit faults nbval notebooks results bench lock newest clean
+.PHONY: help lab test lint unit faults nbval notebooks results bench site lock newest clean
 # Nothing but .venv is imported from.
 unexport PYTHONPATH
 
@@ -51,6 +51,9 @@ results: .venv/.installed ## compute the full-size results the notebooks show
 bench: .venv/.installed ## run the benchmarks
 	PYTHONPATH=notebooks:tests $(PY) -m benchmarks $(ARGS)
 
+site: .venv/.installed ## build the static site from the stored notebooks
+	@$(PY) docs/make.py $(ARGS)
+
 lock: ## make requirements.lock anew; ARGS=--upgrade takes the newest versions
 	$(check_python)
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && $(PYTHON) -m venv "$$dir" && \
@@ -61,11 +64,11 @@ lock: ## make requirements.lock anew; ARGS=--upgrade takes the newest versions
 
 newest: ## fill .venv with the newest dependencies instead of the locked ones
 	$(empty_venv)
-	@$(PIP_INSTALL) --upgrade --editable ".[notebooks,cluster,test]"
+	@$(PIP_INSTALL) --upgrade --editable ".[notebooks,cluster,docs,test]"
 	@touch .venv/.locked .venv/.installed
 
-clean: ## remove .venv, caches and screenshots
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis tests/screenshots
+clean: ## remove .venv, caches, screenshots and the site
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis tests/screenshots site
 	find . -path ./.git -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 
 # Each stamp is written last, so an interrupted installation starts again from an empty .venv.

@@ -1,6 +1,9 @@
 """Strict numerics and no progress bars while testing; a count of what JAX compiles."""
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import jax
 import optax
@@ -57,3 +60,13 @@ def compiled() -> list[str]:
     """Grow by one entry with each program that JAX compiles."""
     _COMPILED.clear()
     return _COMPILED
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory) -> Path:
+    """The site, built once for all tests as `make site` builds it; return its folder."""
+    folder = tmp_path_factory.mktemp("home") / "site"
+    command = [sys.executable, Path(__file__).parents[1] / "docs" / "make.py", folder]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder

@@ -1,4 +1,4 @@
-"""What needs a real browser: storing notebooks with pictures, and running them in JupyterLab, sliders and all."""
+"""What needs a real browser: storing notebooks with pictures, running them in JupyterLab, and reading the site."""
 
 import base64
 import os
@@ -16,7 +16,10 @@ from compare import PICTURE, PLOTLY, WIDGET
 from lab import BROWSER, Lab, browse, opened, serve
 from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import BrowserContext, Locator
+from reader import DRAWN, reading
 from store import METADATA
+
+from toylib.style import DARK, INK
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(path.name for path in FOLDER.glob("*.ipynb"))
@@ -367,3 +370,134 @@ def test_a_notebook_runs_in_jupyterlab(context, address, name):
         CHECKS[name](lab)
         lab.screenshot(Path(name).stem)
         assert lab.problems == []
+
+
+# ---- the site, from disk, with the network off
+
+
+def test_the_hero_plays_and_takes_keys(context, site):
+    with reading(context, site) as reader:
+        reader.open("index")
+        hero = reader.figures()["hero"]
+        slider, plot = reader.slider(hero, "step"), reader.plot(hero)
+        begin = int(slider.input_value())
+        reader.page.wait_for_function("([s, n]) => s.value > n", arg=[slider.element_handle(), begin + 2])
+        hero.get_by_role("button", name="Pause").click()
+        assert hero.get_by_role("button", name="Play").is_visible()
+        reader.press(slider, "Home", "ArrowRight", "ArrowRight")
+        reader.wait_for_data(plot, reader.frame(hero, 2))
+        assert slider.get_attribute("aria-valuetext").endswith("A")
+        reader.press(slider, "End")
+        reader.wait_for_data(plot, reader.frame(hero, -1))
+        assert slider.get_attribute("aria-valuetext").endswith("E: octahedron")
+        first, last = (reader.frame(hero, i)[3, "x"] for i in (0, -1))  # what is waited for does change
+        assert np.abs(first - last).max() > 0.1
+        reader.page.evaluate("scrollTo(0, 0)")
+        for theme in ("light", "dark"):
+            reader.theme(theme)
+            reader.wait_for_data(plot, reader.frame(hero, -1))
+            reader.screenshot(f"site-landing-{theme}")
+        assert reader.problems == []
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_page_draws_and_moves_every_figure(context, site, name):
+    with reading(context, site, reduced_motion="reduce") as reader:
+        reader.open(Path(name).stem)
+        reader.screenshot(f"site-{Path(name).stem}")
+        cells = nbformat.read(FOLDER / name, as_version=4).cells
+        stored = {c.id: o.data[PLOTLY] for c in cells for o in c.get("outputs", ()) if PLOTLY in o.get("data", ())}
+        found = reader.figures()
+        assert list(found) == list(stored)
+        buttons = [button.get_attribute("data-title") for button in reader.page.locator(".modebar-btn").all()]
+        assert "Zoom in" in buttons
+        assert not any("Share" in title or "Cloud" in title for title in buttons)  # plotly's, to send a figure away
+        for cell, figure in found.items():
+            plot, frames = reader.plot(figure), stored[cell].get("frames")
+            assert len(reader.data(plot)) == len(stored[cell]["data"])
+            assert reader.slider(figure).count() == bool(frames)
+            if frames:
+                slider = reader.slider(figure)
+                reader.press(slider, "Home", "ArrowRight")
+                reader.wait_for_data(plot, reader.frame(figure, 1))
+                reader.press(slider, "End")
+                reader.wait_for_data(plot, reader.frame(figure, len(frames) - 1))
+                box = slider.bounding_box()
+                reader.page.mouse.click(box["x"] + box["width"] / 3, box["y"] + box["height"] / 2)
+                at = int(slider.input_value())
+                assert 0 < at < len(frames) - 1
+                reader.wait_for_data(plot, reader.frame(figure, at))
+        assert reader.problems == []
+
+
+def test_figures_follow_the_theme_and_keep_the_readers_view(context, site):
+    look = (
+        "gd => [gd.layout.template.layout.font.color, getComputedStyle(gd.querySelector('.main-svg')).backgroundColor]"
+    )
+    with reading(context, site, reduced_motion="reduce") as reader:
+        reader.open("index")
+        hero = reader.figures()["hero"]
+        plot = reader.plot(hero)
+        reader.theme("light")
+        light = plot.evaluate(look)
+        assert light == [INK, "rgb(255, 255, 255)"]
+        camera = "gd => gd._fullLayout.scene._scene.getCamera().eye"
+        before = plot.evaluate(camera)
+        reader.page.wait_for_timeout(300)  # a scene answers a moment after it is drawn
+        box = plot.locator("canvas").bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        reader.page.mouse.move(x, y)
+        reader.page.mouse.down()
+        reader.page.mouse.move(x + 100, y, steps=5)
+        reader.page.wait_for_timeout(500)  # and turns on for one
+        reader.page.mouse.up()
+        turned = plot.evaluate(camera)
+        assert abs(turned["y"] - before["y"]) > 0.5
+        reader.press(reader.slider(hero, "step"), "Home")
+        reader.wait_for_data(plot, reader.frame(hero, 0))
+        assert plot.evaluate(camera) == pytest.approx(turned, abs=0.05)
+        reader.theme("dark")
+        reader.wait_for_data(plot, reader.frame(hero, 0))
+        reader.page.wait_for_function(
+            "gd => gd.layout.template.layout.font.color != '#222222'", arg=plot.element_handle()
+        )
+        assert plot.evaluate(look) == [DARK[INK], "rgb(18, 18, 18)"]
+        assert plot.evaluate(camera) == pytest.approx(turned, abs=0.05)
+        reader.theme("light")
+        reader.page.wait_for_function(
+            "gd => gd.layout.template.layout.font.color == '#222222'", arg=plot.element_handle()
+        )
+        assert plot.evaluate(look) == light
+        assert reader.problems == []
+
+
+def test_search_works_from_disk(context, site):
+    with reading(context, site) as reader:
+        reader.open("claims")
+        reader.page.keyboard.press("Control+k")
+        reader.page.keyboard.type("hysteresis")
+        reader.page.keyboard.press("Enter")
+        results = reader.page.locator("#search-results li a")
+        results.first.wait_for()
+        assert "4_adversarial_training.html" in " ".join(link.get_attribute("href") for link in results.all())
+        results.first.click()
+        reader.page.get_by_text("hysteresis").first.wait_for()
+        assert reader.problems == []
+
+
+def test_no_page_scrolls_sideways_on_a_phone(context, site):
+    with reading(context, site, width=390, has_touch=True, is_mobile=True, reduced_motion="reduce") as reader:
+        names = [path.relative_to(site).with_suffix("").as_posix() for path in site.rglob("*.html")]
+        names = [name for name in names if not name.startswith("_static")]
+        assert {"index", "api/attacks", *(Path(name).stem for name in NOTEBOOKS)} <= set(names)
+        for name in names:
+            reader.open(name)
+            figures = reader.page.locator("figure.live")
+            if figures.count():
+                figures.first.scroll_into_view_if_needed()
+                reader.page.wait_for_function(DRAWN, arg=figures.first.element_handle())
+                reader.screenshot(f"site-{'landing' if name == 'index' else name}-phone")
+                drawn = figures.first.locator(".main-svg").first.bounding_box()["width"]
+                assert 340 <= drawn <= 358 if name == "index" else drawn == 560
+            assert reader.page.evaluate("[innerWidth, document.scrollingElement.scrollWidth]") == [390, 390], name
+        assert reader.problems == []

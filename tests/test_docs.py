@@ -1,4 +1,4 @@
-"""The programs of docs/sweeps.md run as they stand, and its links lead somewhere."""
+"""The programs of docs/sweeps.md and docs/numbers.md run as they stand."""
 
 import os
 import re
@@ -32,6 +32,21 @@ def test_the_first_program(tmp_path):
 @pytest.mark.parametrize("name", [name for name in PROGRAMS if name != "octahedra.py"])
 def test_the_programs_for_executors(tmp_path, name):
     assert run(tmp_path, name).splitlines() == [STATUS]
+
+
+def test_the_reproduced_number_is_the_claim():
+    text = (DOCS / "numbers.md").read_text(encoding="utf-8")
+    code = re.search(r"```python\n(.*?)```", text, re.DOTALL)[1]
+    command = [sys.executable, "-c", code]
+    printed = subprocess.run(command, cwd=DOCS.parent, capture_output=True, text=True, check=True).stdout
+    stored, anew = re.findall(r"\d+/\d+ = .*", printed)
+    claim = next(
+        line
+        for line in (DOCS.parent / "README.md").read_text(encoding="utf-8").splitlines()
+        if line.startswith("| C4 |")
+    )
+    assert stored == anew
+    assert f"p = 0.10: {stored} |" in claim
 
 
 def test_the_page_is_linked():

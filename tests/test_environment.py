@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CORE = [Requirement(text) for text in PROJECT["dependencies"]]
 EXTRAS = {name: [Requirement(text) for text in texts] for name, texts in PROJECT["optional-dependencies"].items()}
-DIRECT = [*CORE, *(requirement for name in ("notebooks", "cluster", "test") for requirement in EXTRAS[name])]
+DIRECT = [*CORE, *(requirement for name in ("notebooks", "cluster", "docs", "test") for requirement in EXTRAS[name])]
 TARGETS = [
     "help",
     "lab",
@@ -30,6 +30,7 @@ TARGETS = [
     "notebooks",
     "results",
     "bench",
+    "site",
     "lock",
     "newest",
     "clean",
@@ -125,6 +126,22 @@ def test_licence_and_authors_agree():
     assert citation["authors"] == [{"name": author}]
     assert citation["license"] == PROJECT["license"] == "MIT"
     assert author in (ROOT / "LICENSE").read_text()
+
+
+def test_the_site_is_published_by_make_and_pages_from_main_only():
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "site.yml").read_text())
+    assert workflow[True] == {"push": {"branches": ["main"]}, "workflow_dispatch": None}  # YAML reads "on" as true
+    assert workflow["permissions"] == {"contents": "read"}
+    assert workflow["concurrency"]["group"] == "pages"
+    build, deploy = workflow["jobs"]["build"], workflow["jobs"]["deploy"]
+    assert {"run": "make site"} in build["steps"]
+    upload = next(step for step in build["steps"] if step.get("uses", "").startswith("actions/upload-pages-artifact@"))
+    assert upload["with"] == {"path": "site"}
+    assert build["steps"].index({"run": "make site"}) < build["steps"].index(upload)
+    assert deploy["needs"] == "build"
+    assert deploy["permissions"] == {"pages": "write", "id-token": "write"}
+    assert deploy["environment"]["name"] == "github-pages"
+    assert [step["uses"].partition("@")[0] for step in deploy["steps"]] == ["actions/deploy-pages"]
 
 
 # ---- imports
@@ -331,6 +348,7 @@ def test_clean_removes_the_environment_and_caches_only(sandbox):
         ".pytest_cache",
         ".ruff_cache",
         ".hypothesis",
+        "site",
         "tests/screenshots",
         "toylib/__pycache__",
         "notebooks/.ipynb_checkpoints",

@@ -16,6 +16,7 @@ from toylib.model import Params, columns_loss
 from toylib.optimizers import Static
 
 Perturb = Callable[..., jax.Array]
+"""(params, x, radius, key=...) -> what is added to one sample, such as an attack of `toylib.attacks`."""
 
 
 class Setting(NamedTuple):

@@ -65,3 +65,22 @@ def log_ticks(log: str) -> dict:
 def f4(values: np.ndarray) -> np.ndarray:
     """Plotted data: single precision, which halves a stored figure and is more than a pixel can show."""
     return np.asarray(values, np.float32)
+
+
+DARK = {
+    "#FFFFFF": "#121212",  # the page's own background
+    INK: "#E3E3E3",
+    MUTED: "#A0A0A0",
+    FAINT: "#444444",
+    "#EEEEEE": "#2B2B2B",
+    # tints: areas behind text or points
+    "#A6CEE3": "#35586C",
+    "#A6CEE4": "#35586C",
+    "#66C5AB": "#1F5E4F",
+    "#F0C7A6": "#6B4426",
+    # shades of the sets' orange, green and pink for text
+    "#B04E00": "#F5914A",
+    "#007A59": "#3DC49A",
+    "#A3487C": "#E3A3C6",
+}
+"""What the site draws for these on a dark page. The colours of sets stay: a reader knows a set by them."""

@@ -1,0 +1,178 @@
+"""From stored notebooks to pages: plotly's outputs become figures that `_static/figures.js` draws; one is the hero.
+
+A figure on a page is `<figure class="live" id="ID OF ITS CELL">`: a box of its height, its JSON as it is stored, and
+its picture for readers without scripts. Its alternative text is its caption, the paragraph in italics below it.
+"""
+
+import base64
+import copy
+import html
+import json
+import re
+from collections.abc import Iterable
+from itertools import pairwise
+from pathlib import Path
+
+from compare import PICTURE, PLOTLY
+from nbformat import NotebookNode
+
+LINK = re.compile(r"\s*\[Live\]\([^)]*\)")  # from a stored picture to its live figure, which a page has already
+CAPTION = re.compile(r"\*(?!\*)(.+?)(?<!\*)\*(?!\*)\s*(\n\s*\n|\Z)", re.DOTALL)
+CLOSER = 0.7  # the eye of the hero, which shows no axes
+DOWNLOAD = '\n\n<p class="download"><a href="{0}.ipynb" download>Download this notebook</a></p>'
+KERNEL = "<figcaption>One view of an explorer: its sliders need a kernel, <code>make lab</code>.</figcaption>"
+
+
+def page(notebook: NotebookNode, pictures: Path) -> NotebookNode:
+    """Return a copy for Sphinx: figures as HTML, imports and parameters folded, a link to the notebook itself.
+
+    Pictures are written to a folder of `_static` that has the name of the notebook.
+
+    Raises:
+        ValueError: no code cell has an output, or a figure has no picture.
+    """
+    notebook = copy.deepcopy(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    if not any(cell.outputs for cell in code):
+        raise ValueError("it has no stored outputs; `make notebooks` stores them")
+    notebook.cells[0].source += DOWNLOAD.format(pictures.name)
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = LINK.sub("", cell.source)
+        elif cell is code[0] or "parameters" in cell.metadata.get("tags", ()):
+            title = "Imports" if cell is code[0] else "Parameters"
+            cell.metadata |= {"tags": ["hide-input"], "mystnb": {"code_prompt_show": title, "code_prompt_hide": title}}
+    for cell, below in pairwise([*notebook.cells, NotebookNode(source="")]):
+        figures = [output for output in cell.get("outputs", ()) if PLOTLY in output.get("data", ())]
+        for i, output in enumerate(figures):
+            if PICTURE not in output.data:
+                raise ValueError(f"the figure of cell {cell.id} has no picture; `make notebooks` stores it")
+            name = f"{cell.id}-{i + 1}" if i else cell.id
+            picture = pictures / f"{name}.png"
+            picture.write_bytes(base64.b64decode(output.data[PICTURE]))
+            figure = output.data[PLOTLY]
+            text = caption(below.source) or plain(_title(figure["layout"]))
+            below_it = KERNEL if output.data.get("text/plain", "").startswith("<explorer") else ""
+            source = f"_static/{pictures.name}/{picture.name}"
+            output.data = NotebookNode({"text/html": element(name, figure, text, source, below_it)})
+    return notebook
+
+
+def element(name: str, figure: dict, text: str, picture: str, below: str = "", classes: str = "live") -> str:
+    """Return the HTML of one figure."""
+    layout = figure["layout"]
+    height = layout.get("height", 450)
+    if figure.get("frames"):  # without the room that plotly's slider takes: ours stands below the figure
+        height -= layout["margin"]["b"] - layout["template"]["layout"]["margin"]["b"]
+    data = json.dumps(figure, separators=(",", ":"), ensure_ascii=False).replace("</", r"<\/")
+    text = html.escape(text)
+    return (
+        f'<figure class="{classes}" id="{name}">'
+        f'<div class="plot" role="img" aria-label="{text}" style="height:{height}px"></div>'
+        f'<noscript><img src="{picture}" alt="{text}"></noscript>'
+        f'<script type="application/json">{data}</script>{below}</figure>'
+    )
+
+
+def caption(source: str) -> str:
+    """Return the first paragraph of a Markdown cell as plain text if all of it is in italics, else an empty string."""
+    found = CAPTION.match(source)
+    return plain(found[1]) if found else ""
+
+
+def plain(text: str) -> str:
+    """Return text without Markdown's emphasis, plotly's tags, and TeX's dollars, backslashes and braces."""
+    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", re.sub(r"</?[a-z][^>]*>", "", text))
+    return " ".join(re.sub(r"[$`*\\{}]", "", text).split())
+
+
+def landing(notebook: NotebookNode, pictures: Path) -> str:
+    """Return the HTML of the hero; its picture, for readers without scripts, is that of the whole figure."""
+    name, figure = hero(notebook)
+    text = "Six directions in three dimensions, during training: they open into two triangles, then form an octahedron"
+    whole = f'<figcaption><a href="{pictures.name}.html#{name}">All that this run shows</a></figcaption>'
+    return element("hero", figure, text, f"_static/{pictures.name}/{name}.png", whole, classes="live hero")
+
+
+def hero(notebook: NotebookNode) -> tuple[str, dict]:
+    """Return the notebook's first figure with frames and a polyhedron, reduced to this and the loss, and its cell's id.
+
+    Its slider names phases by their letters in the panel of the loss, and in words where another figure has titles
+    such as "B: PCA".
+
+    Raises:
+        ValueError: no figure has frames, a polyhedron and a y axis with the title "loss".
+    """
+    stored = [
+        (cell.id, output.data[PLOTLY])
+        for cell in notebook.cells
+        for output in cell.get("outputs", ())
+        if PLOTLY in output.get("data", ())
+    ]
+    for name, figure in stored:
+        panels = [key for key, axis in figure["layout"].items() if key.startswith("yaxis") and _title(axis) == "loss"]
+        if figure.get("frames") and "scene" in figure["layout"] and panels:
+            words = _phases(other for _, other in stored)
+            return name, _reduced(copy.deepcopy(figure), panels[0].removeprefix("yaxis"), words)
+    raise ValueError("no figure has frames, a polyhedron and a loss, which the landing page shows")
+
+
+def _title(axis: dict) -> str:
+    """Return the title of an axis or a layout."""
+    return axis.get("title", {}).get("text", "")
+
+
+def _phases(figures: Iterable[dict]) -> dict[str, str]:
+    """Titles such as "B: PCA", by letter."""
+    texts = [note["text"] for figure in figures for note in figure["layout"].get("annotations", ())]
+    return {text[0]: text for text in texts if re.match(r"[A-Z]: ", text)}
+
+
+def _reduced(figure: dict, panel: str, words: dict[str, str]) -> dict:
+    """Keep the scene and one panel, below it and as wide; begin where the first phase ends."""
+    layout = figure["layout"]
+    kept = [i for i, trace in enumerate(figure["data"]) if trace.get("yaxis") == f"y{panel}" or "z" in trace]
+    kept = [i for i in kept if figure["data"][i]["type"] != "heatmap"]
+    notes = [note for note in layout["annotations"] if note.get("yref", "").split()[0] == f"y{panel}"]
+    shapes = [shape for shape in layout["shapes"] if shape["yref"].split()[0] == f"y{panel}"]
+    letters = sorted((note["x"], plain(note["text"])) for note in notes if note.get("xref") == f"x{panel}")
+    starts = sorted({x for s in shapes if s["type"] == "rect" for x in (s["x0"], s["x1"])})[: len(letters)]
+    slider = layout["sliders"][0]
+    numbers = [int(step["label"].replace(",", "")) for step in slider["steps"]]
+    for number, step in zip(numbers, slider["steps"], strict=True):
+        letter = letters[sum(start <= number for start in starts[1:])][1]
+        step["label"] += f" · {words.get(letter[0], letter)}"
+    slider["active"] = first = sum(number < starts[1] for number in numbers)
+    frames = [
+        {
+            "name": frame["name"],
+            "traces": [kept.index(t) for t in frame["traces"] if t in kept],
+            "data": [data for t, data in zip(frame["traces"], frame["data"], strict=True) if t in kept],
+        }
+        for frame in figure["frames"]
+    ]
+    data = [figure["data"][i] for i in kept]
+    for trace, change in zip(frames[first]["traces"], frames[first]["data"], strict=True):
+        data[trace] |= change
+    across = {"title": {"text": "step"}, "showticklabels": True, "domain": [0.15, 0.74]}  # names stand on its right
+    scene = layout["scene"] | {"domain": {"x": [0, 1], "y": [0.4, 1]}}
+    for name in ("xaxis", "yaxis", "zaxis"):
+        scene[name] = scene.get(name, {}) | {"showticklabels": False, "title": {"text": ""}}
+    scene["camera"] = {"eye": {name: CLOSER * value for name, value in scene["camera"]["eye"].items()}}
+    return {
+        "data": data,
+        "frames": frames,
+        "layout": {
+            "template": layout["template"],
+            "height": 560,
+            "margin": {"l": 0, "r": 0, "t": 0, "b": 50},
+            "scene": scene,
+            f"xaxis{panel}": layout[f"xaxis{panel}"] | across,
+            f"yaxis{panel}": layout[f"yaxis{panel}"] | {"domain": [0, 0.34]},
+            f"legend{panel}": layout.get(f"legend{panel}", {}) | {"x": 0.15, "y": 0.34},
+            "showlegend": layout.get("showlegend", True),
+            "annotations": notes,
+            "shapes": shapes,
+            "sliders": [slider],
+        },
+    }

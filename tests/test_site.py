@@ -1,0 +1,434 @@
+"""The site says what the notebooks, the README and the docstrings say, and needs nothing from elsewhere."""
+
+import importlib
+import inspect
+import json
+import re
+import runpy
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from functools import cache
+from html.parser import HTMLParser
+from pathlib import Path
+from types import GenericAlias
+from urllib.parse import unquote, urlsplit
+
+import nbformat
+import pages
+import plotly
+import pytest
+from compare import PICTURE, PLOTLY
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from test_readme import claims
+
+from toylib.style import DARK, INK, MUTED, SET_COLORS
+
+TOP = Path(__file__).parents[1]
+NOTEBOOKS = {path.stem: nbformat.read(path, as_version=4) for path in sorted((TOP / "notebooks").glob("*.ipynb"))}
+MODULES = sorted(path.stem for path in (TOP / "toylib").glob("*.py") if path.stem != "__init__")
+LOADED = {"script": "src", "link": "href", "img": "src", "source": "src", "iframe": "src", "use": "href"}
+
+
+@dataclass
+class Element:
+    """A start tag, with the text inside it."""
+
+    tag: str
+    attributes: dict
+    texts: list = field(default_factory=list)
+
+    @property
+    def text(self):
+        return "".join(self.texts)
+
+
+class Page(HTMLParser):
+    """The elements of a page in order; `text` is what a reader sees, without code."""
+
+    EMPTY = ("area", "base", "br", "col", "hr", "img", "input", "link", "meta", "source", "wbr")
+    UNREAD = frozenset({"script", "style", "pre", "code", "title", "math"})
+
+    def __init__(self, path):
+        super().__init__()
+        self.elements, self.open, self.text = [], [], ""
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append(Element(tag, dict(attributes)))
+        if tag not in self.EMPTY:
+            self.open.append(self.elements[-1])
+
+    def handle_endtag(self, tag):
+        while self.open and self.open.pop().tag != tag:
+            pass
+
+    def handle_data(self, text):
+        for element in self.open:
+            element.texts.append(text)
+        if not self.UNREAD & {element.tag for element in self.open}:
+            self.text += text
+
+    def all(self, tag, **attributes):
+        return [e for e in self.elements if e.tag == tag and attributes.items() <= e.attributes.items()]
+
+    def ids(self):
+        return {e.attributes["id"] for e in self.elements if "id" in e.attributes}
+
+
+@cache
+def parsed(path):
+    return Page(path)
+
+
+def everything(site):
+    return {
+        path.relative_to(site).as_posix(): parsed(path)
+        for path in sorted(site.rglob("*.html"))
+        if "_static" not in path.parts
+    }
+
+
+def figures(notebook):
+    """The outputs with a figure, by the id of their cell; none of ours has two in a cell."""
+    found = [
+        (cell.id, out) for cell in notebook.cells for out in cell.get("outputs", ()) if PLOTLY in out.get("data", ())
+    ]
+    assert len(dict(found)) == len(found)
+    return dict(found)
+
+
+def shown(page):
+    """The figures of a page by id: element and JSON."""
+    elements = page.all("figure")
+    data = [json.loads(script.text) for script in page.all("script", type="application/json")]
+    return {e.attributes["id"]: (e, figure) for e, figure in zip(elements, data, strict=True)}
+
+
+def test_the_pages_are_there(site):
+    wanted = {"index", "claims", "numbers", "sweeps", "api", "search", "genindex", *NOTEBOOKS}
+    assert {f"{name}.html" for name in wanted} <= everything(site).keys()
+    assert (site / ".nojekyll").exists()
+    assert [path.name for path in site.parent.iterdir() if path != site] == []  # nothing is left beside it
+
+
+def test_every_link_leads_somewhere(site):
+    found, count = everything(site), 0
+    for name, page in found.items():
+        for element in page.all("a"):
+            link = urlsplit(element.attributes.get("href", ""))
+            if link.scheme or not (link.path or link.fragment):
+                continue
+            count += 1
+            target = (site / name).parent / unquote(link.path) if link.path else site / name
+            assert target.is_file(), (name, link.geturl())
+            if link.fragment:
+                assert unquote(link.fragment) in parsed(target.resolve()).ids(), (name, link.geturl())
+    assert count > 1000
+
+
+def test_notebooks_link_to_each_others_pages(site):
+    for name, notebook in NOTEBOOKS.items():
+        links = {link.attributes.get("href") for link in parsed(site / f"{name}.html").all("a")}
+        wanted = re.findall(r"\]\((\w+)\.ipynb\)", "".join(cell.source for cell in notebook.cells))
+        assert {f"{other}.html" for other in wanted} <= links
+        assert f"{name}.ipynb" in links
+        assert (site / f"{name}.ipynb").read_bytes() == (TOP / "notebooks" / f"{name}.ipynb").read_bytes()
+    assert "2_training_dynamics.html" in {
+        a.attributes.get("href") for a in parsed(site / "1_data_generation.html").all("a")
+    }
+
+
+def test_nothing_is_loaded_from_elsewhere_and_no_script_hides_in_an_attribute(site):
+    count = 0
+    for name, page in everything(site).items():
+        for element in page.elements:
+            assert not [key for key in element.attributes if key.startswith("on")], (name, element)
+            address = element.attributes.get(LOADED.get(element.tag, ""), "")
+            if address not in ("", "#"):
+                count += 1
+                link = urlsplit(address)
+                assert link.scheme in ("", "data"), (name, address)
+                assert link.scheme or ((site / name).parent / unquote(link.path)).is_file(), (name, address)
+    assert count > 100
+    for path in site.rglob("*.css"):
+        assert not re.search(r"(url\(|@import)\s*[\"']?(https?:)?//", path.read_text(encoding="utf-8")), path
+
+
+def test_plotly_is_there_once_and_where_figures_are(site):
+    (copy,) = site.rglob("plotly*.js")
+    assert copy.read_bytes() == (Path(plotly.__file__).parent / "package_data" / "plotly.min.js").read_bytes()
+    with_figures = set()
+    for name, page in everything(site).items():
+        scripts = [urlsplit(script.attributes.get("src") or "").path for script in page.all("script")]
+        if page.all("figure"):
+            with_figures.add(name)
+            assert [s for s in scripts if s.startswith("_static/") and s.split("/")[1] in OURS] == [
+                f"_static/{s}" for s in OURS
+            ]
+        else:
+            assert not any("plotly" in script for script in scripts)
+    assert with_figures == {"index.html", *(f"{name}.html" for name in NOTEBOOKS)}
+
+
+OURS = ["plotly.min.js", "colours.js", "figures.js"]
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_every_figure_is_on_its_page_as_it_is_stored(site, name):
+    stored, found = figures(NOTEBOOKS[name]), shown(parsed(site / f"{name}.html"))
+    assert list(found) == list(stored)
+    for cell, output in stored.items():
+        element, figure = found[cell]
+        assert figure == output.data[PLOTLY]
+        assert ("need a kernel" in element.text) == output.data.get("text/plain", "").startswith("<explorer")
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_every_figure_has_an_alternative_and_a_picture(site, name):
+    page = parsed(site / f"{name}.html")
+    plots, pictures = page.all("div", role="img"), page.all("img")
+    assert len(plots) == len(pictures) == len(figures(NOTEBOOKS[name]))
+    for plot, picture in zip(plots, pictures, strict=True):
+        assert len(plot.attributes["aria-label"]) >= 8
+        assert plot.attributes["aria-label"] == picture.attributes["alt"]
+        assert (site / picture.attributes["src"]).read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_every_cell_and_printed_line_is_on_its_page(site, name):
+    page = parsed(site / f"{name}.html")
+    blocks = [re.sub(r"\s+", " ", block.text).strip() for block in page.all("pre")]
+    for cell in NOTEBOOKS[name].cells:
+        printed = [output.text for output in cell.get("outputs", ()) if output.output_type == "stream"]
+        for text in [cell.source] * (cell.cell_type == "code") + printed:
+            assert re.sub(r"\s+", " ", text).strip() in blocks
+
+
+def test_the_claims_are_those_of_the_notebooks(site):
+    (table,) = parsed(site / "claims.html").all("table")
+    cells = [cell.text.strip() for cell in parsed(site / "claims.html").all("td")]
+    rows = [tuple(cells[i : i + 4]) for i in range(0, len(cells), 4)]
+    smart = str.maketrans({"…": "...", "’": "'"})
+    assert [tuple(cell.translate(smart) for cell in row) for row in rows] == claims()
+    assert "verdict" in table.text
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_public_name_is_in_the_reference(site, name):
+    ids = set().union(*(page.ids() for path, page in everything(site).items() if path.startswith("api/")))
+    module = importlib.import_module(f"toylib.{name}")
+    own = [key for key, value in vars(module).items() if callable(value) and inspect.getmodule(value) is module]
+    public = getattr(module, "__all__", [key for key in own if not key.startswith("_")])
+    public = [
+        key for key in public if not isinstance(getattr(module, key), GenericAlias)
+    ]  # an alias stands with its module
+    assert public
+    assert f"module-toylib.{name}" in ids
+    assert {f"toylib.{name}.{key}" for key in public} <= ids
+    assert f"toylib.{name}" in {code.text for code in parsed(site / "api.html").all("code")}
+
+
+def formulas(notebook):
+    text = "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    return re.findall(r"\$\$.+?\$\$|\$[^$]+\$", re.sub(r"`[^`]*`", "", text), re.DOTALL)
+
+
+def test_every_formula_is_mathml(site):
+    for name, notebook in NOTEBOOKS.items():
+        page = parsed(site / f"{name}.html")
+        assert len(page.all("math")) == len(formulas(notebook)), name
+    for name, page in everything(site).items():
+        assert not re.search(r"\$|\\[(a-z]", page.text), name
+        assert not any("\\" in math.text or "$" in math.text for math in page.all("math")), name
+    assert not [
+        script
+        for page in everything(site).values()
+        for script in page.all("script")
+        if "mathjax" in str(script).lower()
+    ]
+
+
+def test_the_hero_is_the_figure_of_the_notebook(site):
+    notebook = NOTEBOOKS["2_training_dynamics"]
+    whole = figures(notebook)["code-e3bd56e7"].data[PLOTLY]
+    ((element, hero),) = shown(parsed(site / "index.html")).values()
+    assert "2_training_dynamics.html#code-e3bd56e7" in [
+        a.attributes.get("href") for a in parsed(site / "index.html").all("a")
+    ]
+    assert "hero" in element.attributes["class"]
+    assert [frame["name"] for frame in hero["frames"]] == [frame["name"] for frame in whole["frames"]]
+    named = {json.dumps(trace, sort_keys=True): i for i, trace in enumerate(whole["data"])}
+    moving = {t for frame in hero["frames"] for t in frame["traces"]}
+    origin = {i: named[json.dumps(trace, sort_keys=True)] for i, trace in enumerate(hero["data"]) if i not in moving}
+    assert origin  # the losses, which do not move
+    for mine, theirs in zip(hero["frames"], whole["frames"], strict=True):
+        stored = [json.dumps(data) for t, data in zip(theirs["traces"], theirs["data"], strict=True)]
+        assert all(json.dumps(data) in stored for data in mine["data"])
+        assert sum("z" in data for data in mine["data"]) == sum(
+            "z" in d and d["type"] == "scatter3d" for d in theirs["data"]
+        )
+    labels = [step["label"] for step in hero["layout"]["sliders"][0]["steps"]]
+    phases = [label.partition(" · ")[2] for label in labels]
+    assert [phase[0] for phase in phases] == sorted(phase[0] for phase in phases)
+    assert {phase[0] for phase in phases} == set("ABCDE")
+    assert phases[-1] == "E: octahedron"
+    first = hero["layout"]["sliders"][0]["active"]
+    assert phases[first].startswith("B")
+    assert phases[first - 1].startswith("A")
+    for t, data in zip(hero["frames"][first]["traces"], hero["frames"][first]["data"], strict=True):
+        assert data.items() <= hero["data"][t].items()
+
+
+def test_the_phases_of_the_hero_are_those_that_the_notebook_prints():
+    notebook = NOTEBOOKS["2_training_dynamics"]
+    printed = "".join(o.text for cell in notebook.cells for o in cell.get("outputs", ()) if o.output_type == "stream")
+    starts = {
+        m[1]: int(m[2].replace(",", "")) for m in re.finditer(r"^([A-E])  from step +([\d,]+)", printed, re.MULTILINE)
+    }
+    assert len(starts) == 5
+    for step in pages.hero(notebook)[1]["layout"]["sliders"][0]["steps"]:
+        number, _, phase = step["label"].partition(" · ")
+        began = [letter for letter, start in starts.items() if start <= int(number.replace(",", ""))]
+        assert phase[0] == began[-1]
+
+
+def test_search_knows_the_prose_and_not_the_data(site):
+    index = (site / "searchindex.js").read_text(encoding="utf-8")
+    assert len(index) < 300_000
+    for word in ("antiprism", "vulner", "octahedron"):
+        assert word in index
+    assert "bdata" not in index
+    assert len(re.findall(r'"[a-z]*\d{4,}[a-z\d]*"', index)) < 100
+
+
+def test_the_site_is_small(site):
+    assert sum(path.stat().st_size for path in site.rglob("*")) < 25e6
+    assert max(path.stat().st_size for path in site.rglob("*.html")) < 1.2e6
+
+
+# ---- colours
+
+
+def luminance(color):
+    channels = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def contrast(a, b):
+    dark, light = sorted(luminance(color) + 0.05 for color in (a, b))
+    return light / dark
+
+
+def test_ink_reads_in_the_dark_and_sets_keep_their_colours(site):
+    background = DARK["#FFFFFF"]
+    theme = (site / "_static" / "styles" / "sphinx-book-theme.css").read_text(encoding="utf-8")
+    assert f"--pst-color-background:{background.lower()}" in theme
+    assert contrast(DARK[INK], background) > 7
+    assert contrast(DARK[MUTED], background) > 4.5
+    assert not DARK.keys() & set(SET_COLORS)
+    assert all(contrast(color, background) > 3 for color in SET_COLORS)
+    assert (site / "_static" / "colours.js").read_text(encoding="utf-8") == f"const DARK = {json.dumps(DARK)};\n"
+
+
+def test_every_grey_of_a_figure_has_a_dark_one():
+    used = {color.upper() for notebook in NOTEBOOKS.values() for output in figures(notebook).values()
+            for color in re.findall(r"#[0-9a-fA-F]{6}\b", json.dumps(output.data[PLOTLY]["layout"]))}  # fmt: skip
+    greys = {color for color in used if max(channels(color)) - min(channels(color)) < 16}
+    assert {INK, MUTED} <= greys
+    assert greys <= DARK.keys()
+
+
+def channels(color):
+    return [int(color[i : i + 2], 16) for i in (1, 3, 5)]
+
+
+# ---- pages.py, and errors
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("*One run.*", "One run."),
+        ("*One run,\nscrubbed.*\n\n**Take away.** More.", "One run, scrubbed."),
+        ("*The loss $p^2$ of `W`; see [there](x.html).*", "The loss p^2 of W; see there."),
+        ("**Take away.** None.", ""),
+        ("*Emphasis* that opens a paragraph.", ""),
+        ("Plain text.", ""),
+        ("", ""),
+    ],
+)
+def test_a_caption_is_a_first_paragraph_in_italics(source, expected):
+    assert pages.caption(source) == expected
+
+
+def small():
+    figure = {
+        "data": [{"type": "bar", "y": [1, 2]}],
+        "layout": {"title": {"text": "Two </script> <b>bars</b>"}, "height": 300},
+    }
+    data = {PLOTLY: figure, PICTURE: "iVBORw0KGgo="}
+    outputs = [new_output("display_data", data), new_output("display_data", {**data, "text/plain": "<explorer: bars>"})]
+    cells = [
+        new_markdown_cell("# Small"),
+        new_code_cell("import this", id="first"),
+        new_code_cell("bars()", id="bars", outputs=outputs),
+        new_markdown_cell("*Two bars.* [Live](../site/0_small.html#bars)\n\nText."),
+    ]
+    return new_notebook(cells=cells)
+
+
+def test_a_page_of_a_small_notebook(tmp_path):
+    folder = tmp_path / "0_small"
+    folder.mkdir()
+    before = small()
+    page = pages.page(before, folder)
+    assert "Live" in before.cells[3].source  # a copy was changed
+    assert page.cells[3].source == "*Two bars.*\n\nText."
+    assert page.cells[1].metadata.tags == ["hide-input"]
+    assert "tags" not in page.cells[2].metadata
+    first, second = (output.data["text/html"] for output in page.cells[2].outputs)
+    assert 'id="bars"' in first
+    assert 'aria-label="Two bars."' in first
+    assert 'style="height:300px"' in first
+    assert first.count("</script>") == 1
+    assert 'id="bars-2"' in second
+    assert "kernel" in second
+    assert "kernel" not in first
+    assert sorted(path.name for path in folder.iterdir()) == ["bars-2.png", "bars.png"]
+
+
+def test_a_figure_without_a_picture_is_refused(tmp_path):
+    notebook = small()
+    del notebook.cells[2].outputs[0].data[PICTURE]
+    with pytest.raises(ValueError, match="the figure of cell bars has no picture; `make notebooks` stores it"):
+        pages.page(notebook, tmp_path)
+
+
+def make(*arguments):
+    command = [sys.executable, TOP / "docs" / "make.py", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr.strip().splitlines()
+
+
+def test_a_notebook_without_outputs_is_refused(tmp_path):
+    nbformat.write(new_notebook(cells=[new_code_cell("1")]), tmp_path / "0_empty.ipynb")
+    status, said = make(tmp_path / "site", "--notebooks", tmp_path)
+    assert status == 1
+    assert said == [f"{tmp_path}/0_empty.ipynb has no page: it has no stored outputs; `make notebooks` stores them"]
+    assert not (tmp_path / "site").exists()
+
+
+def test_a_folder_with_other_files_is_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("")
+    status, said = make(tmp_path)
+    assert status == 1
+    assert said == [f"{tmp_path} holds something that is not a site: name another folder, or empty it"]
+    assert (tmp_path / "thesis.tex").exists()
+
+
+def test_a_missing_package_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sphinx.cmd.build", None)
+    with pytest.raises(SystemExit, match=r"the site needs sphinx.cmd.build: run `make site`, which installs it"):
+        runpy.run_path(str(TOP / "docs" / "make.py"), run_name="__main__")
