@@ -112,7 +112,7 @@ def moves(lab: Lab, plot: Locator, handles: list[Locator]) -> dict[str, list[flo
     for handle in handles:
         lab.press(handle, "Home")
     lab.evaluate("None")
-    keys = [cycle(["ArrowRight"] * 3 + ["ArrowLeft"] * 3) for _ in handles]
+    keys = [cycle(["ArrowRight", "ArrowRight", "ArrowLeft", "ArrowLeft"]) for _ in handles]  # each has three stops
     out = {name: [] for name in ("key to drawn", "kernel", "bytes from kernel", "bytes to kernel", "messages")}
     for move in range(MOVES + len(handles)):
         plot.evaluate(ARM)
