@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from toylib.style import CLEAR, INK
+
 Draw = Callable[[Any], go.Figure]
 
 
@@ -65,7 +67,7 @@ def frames(
         sliders=[
             {
                 "steps": [{"label": label, "method": "animate", "args": [[label], still]} for label in labels],
-                "currentvalue": {"prefix": f"{name} ".lstrip(), "font": {"size": 13}},
+                "currentvalue": {"prefix": f"{name} ".lstrip(), "font": {"size": 13, "color": INK}},
                 "active": start,
                 "x": 0.16,
                 "len": 0.84,
@@ -74,7 +76,7 @@ def frames(
                 "pad": {"t": 45, "b": 5},
                 "ticklen": 0,
                 "minorticklen": 0,
-                "font": {"color": "rgba(0,0,0,0)"},
+                "font": {"color": CLEAR},
             }
         ],
         updatemenus=[
@@ -93,7 +95,7 @@ def frames(
             }
         ],
     )
-    figure.layout.sliders[0].currentvalue.font.color = "#222222"
+    figure.layout.uirevision = "kept"  # what a reader has turned or zoomed stays while scrubbing
     figure.layout.margin.b = 120
     figure.layout.height = (figure.layout.height or 450) + 70
     return figure

@@ -6,10 +6,24 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from toylib.style import FAINT, INK, MUTED, SET_COLORS, TEMPLATE, f4, heatmap
+from toylib.figures import SYMBOLS, around, colors_of
+from toylib.style import (
+    BACKGROUND,
+    BLUE,
+    BLUE_TINT,
+    FAINT,
+    GREEN_TINT,
+    INK,
+    LABELS,
+    MUTED,
+    ORANGE,
+    ORANGE_TINT,
+    TEMPLATE,
+    f4,
+    heatmap,
+)
 
-_BLUE, _ORANGE = SET_COLORS[:2]
-OUTCOMES = {"none": "#FFFFFF", "reduced": "#A6CEE3", "eliminated": SET_COLORS[2], "given up": SET_COLORS[1]}
+OUTCOMES = {"none": BACKGROUND, "reduced": BLUE_TINT, "eliminated": GREEN_TINT, "given up": ORANGE_TINT}
 """What training under attack can end in, and the colour of each."""
 
 
@@ -25,10 +39,8 @@ def represented(W: np.ndarray, dimensionality: np.ndarray, *, title: str, kept: 
     W, D = np.asarray(W, float), np.asarray(dimensionality, float)
     norms = np.linalg.norm(W, axis=0)
     order = np.argsort(-norms, kind="stable")
-    headings = [
-        "WᵀW",
-        f"<span style='color: {_BLUE}'>▮ norm</span>   <span style='color: {_ORANGE}'>● D, if kept</span>",
-    ]
+    drawn = {"▮ norm": BLUE, "● D, if kept": ORANGE}
+    headings = ["WᵀW", "   ".join(f"<span style='color: {LABELS[c]}'>{text}</span>" for text, c in drawn.items())]
     figure = make_subplots(1, 2, subplot_titles=headings, horizontal_spacing=0.2)
     gram = heatmap(W[:, order].T @ W[:, order], 1.0)
     gram.update(xgap=0, ygap=0, colorbar={"x": 0.41, "len": 0.8, "tickvals": [-1, 0, 1]})
@@ -36,7 +48,7 @@ def represented(W: np.ndarray, dimensionality: np.ndarray, *, title: str, kept: 
     about = {"x": np.arange(1, len(norms) + 1), "customdata": order + 1}
     figure.add_bar(
         y=f4(norms[order]),
-        marker={"color": _BLUE},
+        marker={"color": BLUE},
         hovertemplate="feature %{customdata}: norm %{y:.2f}<extra></extra>",
         **about,
         row=1,
@@ -45,19 +57,20 @@ def represented(W: np.ndarray, dimensionality: np.ndarray, *, title: str, kept: 
     figure.add_scatter(
         y=f4(np.where(norms[order] > kept, D[order], np.nan)),
         mode="markers",
-        marker={"color": _ORANGE, "size": 6},
+        marker={"color": ORANGE, "size": 7, "line": {"color": BACKGROUND, "width": 1}},
         hovertemplate="feature %{customdata}: D = %{y:.2f}<extra></extra>",
         **about,
         row=1,
         col=2,
     )
-    figure.add_hline(y=kept, line={"color": MUTED, "dash": "dash", "width": 1}, row=1, col=2)
+    figure.add_hline(y=kept, line={"color": INK, "dash": "dash", "width": 1}, row=1, col=2)
     ends = [0.5, len(norms) + 0.5]
     figure.update_xaxes(range=ends, showgrid=False, title_text="feature, the longest first")
     figure.update_xaxes(constrain="domain", title_standoff=4, row=1, col=1)
     figure.update_yaxes(range=ends[::-1], scaleanchor="x", constrain="domain", showgrid=False, row=1, col=1)
-    figure.update_yaxes(range=[0, 1.35], title_text="‖W<sub>i</sub>‖, D<sub>i</sub>", row=1, col=2)
-    figure.update_layout(template=TEMPLATE, title_text=title, height=420, margin={"t": 80}, showlegend=False)
+    figure.update_yaxes(title_text="feature, the longest first", title_standoff=4, constraintoward="top", row=1, col=1)
+    figure.update_yaxes(range=[0, 1.35], title_text="norm ‖W<sub>i</sub>‖, dimensionality D<sub>i</sub>", row=1, col=2)
+    figure.update_layout(template=TEMPLATE, title_text=title, height=385, margin={"t": 75}, showlegend=False)
     return figure.update_annotations(font={"size": 13})
 
 
@@ -91,7 +104,7 @@ def outcome_map(
         subplot_titles=list(panels),
         shared_xaxes=True,
         shared_yaxes=True,
-        horizontal_spacing=0.03,
+        horizontal_spacing=0.025,
         vertical_spacing=0.22 / rows,
     )
     steps = [(edge / len(known), color) for i, color in enumerate(OUTCOMES.values()) for edge in (i, i + 1)]
@@ -104,7 +117,7 @@ def outcome_map(
             text=[[f"{count:.0f}" for count in line] for line in kept[name]],
             customdata=np.asarray(panel),
             texttemplate="%{text}",
-            textfont={"size": 10, "color": INK},
+            textfont={"size": 11, "color": INK},
             zmin=-0.5,
             zmax=len(known) - 0.5,
             colorscale=steps,
@@ -121,13 +134,13 @@ def outcome_map(
     for name, color in OUTCOMES.items():
         marker = {"color": color, "symbol": "square", "size": 12, "line": {"color": MUTED, "width": 1}}
         figure.add_scatter(x=[None], y=[None], mode="markers", marker=marker, name=name, row=1, col=1)
-    figure.update_xaxes(tickangle=0, tickfont={"size": 10}, showgrid=False, linecolor=FAINT)
+    figure.update_xaxes(tickangle=0, tickfont={"size": 11}, showgrid=False, linecolor=FAINT)
     figure.update_yaxes(showgrid=False, linecolor=FAINT)
     figure.update_annotations(font={"size": 13})
     inner = 145 * rows
-    legend = {"y": 1 + 35 / inner}
-    title = {"text": title, "y": 1 - 28 / (inner + 170), "yanchor": "middle"}
-    return figure.update_layout(template=TEMPLATE, title=title, height=inner + 170, margin={"t": 120}, legend=legend)
+    legend = {"y": 1 + 25 / inner, "x": -0.02}
+    margin = {"l": 55, "r": 10, "t": 95, "b": 50}
+    return figure.update_layout(template=TEMPLATE, title_text=title, height=inner + 145, margin=margin, legend=legend)
 
 
 def trade(
@@ -138,6 +151,7 @@ def trade(
     y_title: str,
     level: tuple[str, float] | None = None,
     label: Sequence[str] = (),
+    start: str = "",
 ) -> go.Figure:
     """One quantity against another along a setting, a joined line of points a series.
 
@@ -146,19 +160,17 @@ def trade(
         title, x_title, y_title: texts.
         level: name and y of a dashed line.
         label: k texts, one for each point of a series, shown on hovering.
+        start: what to write at the first point, which all series share.
     """
     figure = go.Figure()
-    colors = (*SET_COLORS, INK)
-    if len(series) > len(colors):
-        raise ValueError(f"a figure has at most {len(colors)} series, got {len(series)}; split it in two")
-    for i, (name, (x, y)) in enumerate(series.items()):
+    for i, (color, (name, (x, y))) in enumerate(zip(colors_of(series), series.items(), strict=True)):
         figure.add_scatter(
             x=f4(x),
             y=f4(y),
             name=name,
             mode="lines+markers",
-            line={"color": colors[i], "width": 1.5},
-            marker={"color": colors[i], "size": 7, "symbol": ("circle", "square", "diamond", "x", "cross")[i]},
+            line={"color": color, "width": 1.5},
+            marker={"color": color, "size": 7, "symbol": SYMBOLS[i]},
             customdata=list(label) or None,
             hovertemplate="%{customdata}: (%{x:.2f}, %{y:.3f})" if label else None,
         )
@@ -166,5 +178,11 @@ def trade(
         figure.add_hline(y=level[1], line={"color": MUTED, "dash": "dash", "width": 1})
         text = {"text": level[0], "showarrow": False, "font": {"color": MUTED}, "yanchor": "bottom"}
         figure.add_annotation(x=1, xref="paper", xanchor="right", y=level[1], **text)
-    figure.update_layout(template=TEMPLATE, title_text=title, height=420, margin={"t": 90})
-    return figure.update_xaxes(title_text=x_title).update_yaxes(title_text=y_title)
+    if start:
+        x, y = next(iter(series.values()))
+        text = {"text": start, "showarrow": False, "font": {"color": MUTED}, "yanchor": "bottom", "yshift": 6}
+        figure.add_annotation(x=float(x[0]), y=float(y[0]), xanchor="right", **text)
+    values = [np.concatenate([np.asarray(xy[axis], float) for xy in series.values()]) for axis in (0, 1)]
+    figure.update_layout(template=TEMPLATE, title_text=title, height=420, margin={"t": 80}, legend={"x": -0.02})
+    figure.update_xaxes(title_text=x_title, range=around(values[0], False))
+    return figure.update_yaxes(title_text=y_title, range=around(values[1], False))
