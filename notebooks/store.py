@@ -123,7 +123,7 @@ def describe(notebook: NotebookNode, at: int, name: str) -> list[str]:
 
 
 async def store(path: Path, browser: kaleido.Kaleido) -> str:
-    """Execute and store one notebook; return a line on what changed."""
+    """Execute and store one notebook; return what changed, in which cells."""
     start = time.perf_counter()
     stored = nbformat.read(path, as_version=4)
     fresh = await execute(stored, path.parent)
@@ -141,9 +141,11 @@ async def store(path: Path, browser: kaleido.Kaleido) -> str:
         temporary = path.with_suffix(".tmp")
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
-    what = [f"{name}: {len(cells)} ({', '.join(dict.fromkeys(cells))})" for name, cells in changes.items()]
-    said = "; ".join(["stored", *what]) if changed else "unchanged"
-    return f"{path.name}: {said}; {time.perf_counter() - start:.0f} s, {size / 1024:.0f} KiB"
+    said = [
+        f"{path.name}: {'stored' if changed else 'unchanged'}, {time.perf_counter() - start:.0f} s, {size >> 10} KiB"
+    ]
+    said += [f"  {name}: {len(cells)} in {', '.join(dict.fromkeys(cells))}" for name, cells in changes.items()]
+    return "\n".join(said)
 
 
 async def main(paths: list[Path]) -> None:

@@ -131,6 +131,7 @@ def matrices(
         figure.update_xaxes(dtick=1, title_text=x_title, row=1, col=column)
     figure.update_traces(showscale=False)
     figure.data[-1].showscale = True
+    figure.update_xaxes(showgrid=False).update_yaxes(showgrid=False)
     figure.update_annotations(font={"size": 13})
     return figure.update_layout(template=TEMPLATE, title_text=title, height=350, margin={"t": 75})
 
@@ -198,12 +199,12 @@ def _bars(
     colors: Sequence[str] | None,
 ) -> go.Figure:
     """Points with the intervals that each has, joined by lines; each series a factor `aside` from the one before."""
-    figure, ends = go.Figure(), []
+    figure, ends, x = go.Figure(), [], np.asarray(x, float)
+    last = float(x.max() * aside ** ((len(series) - 1) / 2))  # the names begin beside the rightmost point
     for i, (color, (name, values)) in enumerate(zip(colors_of(series, colors), series.items(), strict=True)):
         y = np.array([v.value for v in values])
-        beside_others = np.asarray(x, float) * aside ** (i - (len(series) - 1) / 2)
         figure.add_scatter(
-            x=f4(beside_others),
+            x=f4(x * aside ** (i - (len(series) - 1) / 2)),
             y=f4(y),
             name=name,
             mode="lines+markers",
@@ -218,11 +219,11 @@ def _bars(
             customdata=[str(v) for v in values],
             hovertemplate="%{customdata}",
         )
-        ends.append(_end(name, color, beside_others, y, log))
+        ends.append(_end(name, color, np.where(x < x.max(), x, last), y, log))
     for name, y in (dashed or {}).items():
         figure.add_hline(y=y, line={"color": MUTED, "dash": "dash", "width": 1})
-        ends.append(_end(name, MUTED, np.asarray(x, float)[-1:], np.array([y]), log))
-    _fix(figure, np.asarray(x, float), y_range, log, pad=True)
+        ends.append(_end(name, MUTED, np.array([last]), np.array([y]), log))
+    _fix(figure, np.array([x.min() / (last / x.max()), last]), y_range, log, pad=True)
     figure.update_layout(template=TEMPLATE, title_text=title, height=400, margin={"l": 60, "t": 50, "b": 50})
     figure.update_layout(xaxis_title_text=x_title, yaxis_title_text=y_title)
     return beside(figure, ends)

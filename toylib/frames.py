@@ -69,19 +69,20 @@ def frames(
                 "steps": [{"label": label, "method": "animate", "args": [[label], still]} for label in labels],
                 "currentvalue": {"prefix": f"{name} ".lstrip(), "font": {"size": 13, "color": INK}},
                 "active": start,
-                "x": 0.16,
-                "len": 0.84,
+                "x": 0,
+                "len": 1,
                 "y": 0,
                 "yanchor": "top",
-                "pad": {"t": 45, "b": 5},
+                "pad": {"l": 95, "t": 45, "b": 5},
                 "ticklen": 0,
                 "minorticklen": 0,
-                "font": {"color": CLEAR},
+                "font": {"color": CLEAR, "size": 1},
             }
         ],
         updatemenus=[
             {
                 "type": "buttons",
+                "showactive": False,
                 "direction": "right",
                 "x": 0,
                 "xanchor": "left",
@@ -96,8 +97,8 @@ def frames(
         ],
     )
     figure.layout.uirevision = "kept"  # what a reader has turned or zoomed stays while scrubbing
-    figure.layout.margin.b = 120
-    figure.layout.height = (figure.layout.height or 450) + 70
+    figure.layout.margin.b = 110
+    figure.layout.height = (figure.layout.height or 450) + 60
     return figure
 
 

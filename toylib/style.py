@@ -32,6 +32,8 @@ _AXIS = {
     "ticks": "outside",
     "tickcolor": MUTED,
     "zeroline": False,
+    "exponentformat": "none",
+    "separatethousands": True,
     "title": {"standoff": 8, "font": {"size": 13}},
     "tickfont": {"size": 12},
     "automargin": True,
