@@ -25,6 +25,7 @@ from toylib.style import (
 
 OUTCOMES = {"none": BACKGROUND, "reduced": BLUE_TINT, "eliminated": GREEN_TINT, "given up": ORANGE_TINT}
 """What training under attack can end in, and the colour of each."""
+_SPELLED = {"none": "not reduced"}
 
 
 def represented(W: np.ndarray, dimensionality: np.ndarray, *, title: str, kept: float) -> go.Figure:
@@ -133,8 +134,10 @@ def outcome_map(
         figure.update_xaxes(type="category", title_text="attack norm / E‖x‖" if last else "", row=row, col=column)
     for name, color in OUTCOMES.items():
         marker = {"color": color, "symbol": "square", "size": 12, "line": {"color": MUTED, "width": 1}}
-        figure.add_scatter(x=[None], y=[None], mode="markers", marker=marker, name=name, row=1, col=1)
-    figure.update_xaxes(tickangle=0, tickfont={"size": 11}, showgrid=False, linecolor=FAINT)
+        figure.add_scatter(
+            x=[None], y=[None], mode="markers", marker=marker, name=_SPELLED.get(name, name), row=1, col=1
+        )
+    figure.update_xaxes(tickangle=0, tickfont={"size": 10}, showgrid=False, linecolor=FAINT)
     figure.update_yaxes(showgrid=False, linecolor=FAINT)
     figure.update_annotations(font={"size": 13})
     inner = 145 * rows

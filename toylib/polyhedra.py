@@ -294,7 +294,7 @@ def _scene(*, ticks: bool = True) -> dict:
     return {
         **{f"{name}axis": {**axis, "title": {"text": title}} for name, title in zip("xyz", titles, strict=True)},
         "aspectmode": "cube",
-        "camera": {"eye": {"x": 1.65, "y": 1.39, "z": 0.85}, "center": {"x": 0, "y": 0, "z": -0.1}}
+        "camera": {"eye": {"x": 1.78, "y": 1.5, "z": 0.92}, "center": {"x": 0, "y": 0, "z": -0.1}}
         if ticks
         else {"eye": {"x": 1.2, "y": 1.0, "z": 0.62}},
         "uirevision": "camera",
