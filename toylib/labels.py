@@ -28,12 +28,13 @@ def beside(figure: go.Figure, labels: Sequence[Label]) -> go.Figure:
         figure: with a height and fixed ranges; its right margin becomes as wide as the labels need.
         labels: in any order; empty texts are left out.
     """
-    labels = [label for label in labels if label.text]
-    if not labels:
-        return figure
     margin, ranges = figure.layout.margin, (figure.layout.xaxis.range, figure.layout.yaxis.range)
+    if not (labels := [label for label in labels if label.text]):
+        return figure
     left, top, bottom = (margin[side] or default for side, default in (("l", 60), ("t", 50), ("b", 50)))
     (x_low, x_high), (y_low, y_high) = ranges
+    edge = x_high - 0.03 * (x_high - x_low)  # what ends there has its name outside of the axes
+    labels = [label._replace(x=x_high) if label.x > edge else label for label in labels]
     widths = [_GAP + _LETTER * len(label.text) for label in labels]
     # What a label to the right of the last point needs there; each end further left needs less.
     inner = WIDTH - left - 8 - max(widths)

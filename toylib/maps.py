@@ -67,11 +67,12 @@ def represented(W: np.ndarray, dimensionality: np.ndarray, *, title: str, kept: 
     figure.add_hline(y=kept, line={"color": INK, "dash": "dash", "width": 1}, row=1, col=2)
     ends = [0.5, len(norms) + 0.5]
     figure.update_xaxes(range=ends, showgrid=False, title_text="feature, the longest first")
-    figure.update_xaxes(constrain="domain", title_standoff=4, row=1, col=1)
+    figure.update_xaxes(constrain="domain", constraintoward="right", title_standoff=4, row=1, col=1)
     figure.update_yaxes(range=ends[::-1], scaleanchor="x", constrain="domain", showgrid=False, row=1, col=1)
     figure.update_yaxes(title_text="feature, the longest first", title_standoff=4, constraintoward="top", row=1, col=1)
     figure.update_yaxes(range=[0, 1.35], title_text="norm ‖W<sub>i</sub>‖, dimensionality D<sub>i</sub>", row=1, col=2)
     figure.update_layout(template=TEMPLATE, title_text=title, height=385, margin={"t": 75}, showlegend=False)
+    figure.layout.annotations[0].update(x=0.4, xanchor="right")  # over the matrix, which stands beside its scale
     return figure.update_annotations(font={"size": 13})
 
 
