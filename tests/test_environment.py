@@ -35,7 +35,7 @@ TARGETS = [
     "clean",
 ]
 # Each may import those before it.
-DRAWING = ["style", "frames", "figures", "polyhedra", "adversarial", "maps", "explorers"]
+DRAWING = ["style", "labels", "frames", "figures", "polyhedra", "adversarial", "maps", "explorers"]
 MODULES = sorted((ROOT / "toylib").rglob("*.py"))
 
 
