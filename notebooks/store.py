@@ -97,6 +97,7 @@ async def renew(cell: NotebookNode, known: list[NotebookNode], browser: kaleido.
             if has_figure:
                 await draw(output, browser)
                 new.append("new pictures")
+                output.metadata = old.metadata if old else NotebookNode()
         if has_figure:
             cell.outputs[i].data.pop(WIDGET, None)
         if output.output_type == "execute_result":

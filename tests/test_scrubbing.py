@@ -46,9 +46,11 @@ def test_the_camera_stays_while_scrubbing(tmp_path):
         page.wait_for_function(f"() => {{ try {{ return {EYE} }} catch (e) {{ return false }} }}")
         first, begun = page.evaluate(EYE), page.evaluate(TITLE)
         centre = middle(page.locator("#scene canvas").first)
-        drag(page, centre, centre + (80, 30))
-        page.wait_for_function(f"() => {EYE} !== '{first}'")
-        page.wait_for_timeout(300)  # the drag's last inertia
+        for _ in range(40):  # the scene is drawn before it listens to the mouse
+            drag(page, centre, centre + np.array([80, 30]))
+            page.wait_for_timeout(250)
+            if page.evaluate(EYE) != first:
+                break
         labels = [frame["name"] for frame in figure["frames"]]
         page.evaluate(f"() => Plotly.animate('plot', ['{labels[0]}'], {{mode: 'immediate', frame: {{redraw: true}}}})")
         page.wait_for_function(f"() => {TITLE} !== {json.dumps(begun)}")
