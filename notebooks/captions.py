@@ -48,5 +48,6 @@ def live(pyproject: Path, notebook: str, cell_id: str) -> str:
         notebook: name of the notebook's file, without its ending.
         cell_id: id of the figure's code cell.
     """
-    urls = tomllib.loads(pyproject.read_text("utf-8")).get("project", {}).get("urls", {})
+    project = tomllib.loads(pyproject.read_text("utf-8")) if pyproject.exists() else {}
+    urls = project.get("project", {}).get("urls", {})
     return f"{urls.get('Documentation', '../site').rstrip('/')}/{notebook}.html#{cell_id}"

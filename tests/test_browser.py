@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from compare import PICTURE, PLOTLY, WIDGET
 from lab import BROWSER, Lab, browse, opened, serve
-from nbformat.v4 import new_code_cell, new_notebook
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from playwright.sync_api import BrowserContext
 from store import METADATA
 
@@ -70,18 +71,26 @@ def run_store(folder: Path, **environment: str) -> subprocess.CompletedProcess[s
 def stored(tmp_path_factory) -> Path:
     """Store the notebook made of CELLS; return its path."""
     folder = tmp_path_factory.mktemp("notebooks")
-    for name in ("store.py", "compare.py"):
+    for name in ("store.py", "compare.py", "captions.py"):
         shutil.copy(FOLDER / name, folder)
     path = folder / "0_small.ipynb"
-    nbformat.write(new_notebook(cells=[new_code_cell(source, id=f"cell-{i}") for i, source in enumerate(CELLS)]), path)
+    captions = [new_markdown_cell("*A figure.*", id=f"caption-{i}") for i in range(len(CELLS))]
+    pairs = zip([new_code_cell(source, id=f"cell-{i}") for i, source in enumerate(CELLS)], captions, strict=True)
+    nbformat.write(new_notebook(cells=[cell for pair in pairs for cell in pair]), path)
     done = run_store(folder)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("0_small.ipynb: stored, new outputs: 3, new pictures: 3, ")
+    assert done.stdout.startswith("0_small.ipynb: stored, ")
+    for what in ("outputs", "pictures", "alternative texts", "links"):
+        assert f"  new {what}: 3 in cell-1, cell-2, cell-3\n" in done.stdout
     return path
 
 
+def code_cells(path: Path) -> list[NotebookNode]:
+    return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+
+
 def test_stored_figures_have_pictures_of_their_size(stored):
-    outputs = [cell.outputs[0] for cell in nbformat.read(stored, as_version=4).cells[1:]]
+    outputs = [cell.outputs[0] for cell in code_cells(stored)[1:]]
     assert len(outputs) == 3
     for output in outputs:
         assert output.data.keys() - {"text/plain"} == {PLOTLY, PICTURE}
@@ -101,8 +110,8 @@ def test_storing_again_changes_nothing_and_redraws_only_changed_figures(stored, 
 
     path.write_text(path.read_text().replace("go.Scatter3d(x=curves[0]", "go.Scatter3d(x=-curves[0]"))
     done = run_store(tmp_path)
-    assert done.stdout.startswith("0_small.ipynb: stored, new outputs: 1, new pictures: 1, "), done.stderr
-    old, new = (nbformat.read(notebook, as_version=4).cells for notebook in (stored, path))
+    assert done.stdout.splitlines()[1:] == ["  new outputs: 1 in cell-3", "  new pictures: 1 in cell-3"], done.stderr
+    old, new = code_cells(stored), code_cells(path)
     assert [a.outputs == b.outputs for a, b in zip(old, new, strict=True)] == [True, True, True, False]
     assert old[3].outputs[0].data[PICTURE] != new[3].outputs[0].data[PICTURE]
 

@@ -61,6 +61,7 @@ def test_the_caption_of_a_cell_is_in_the_next_one():
 
 def test_the_address_of_the_site_comes_from_pyproject(tmp_path):
     path = tmp_path / "pyproject.toml"
+    assert live(path, "1_small", "code-1") == "../site/1_small.html#code-1"
     for text in ("", "[project.urls]\nSource = 'https://x.org'\n"):
         path.write_text(text)
         assert live(path, "1_small", "code-1") == "../site/1_small.html#code-1"
