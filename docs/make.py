@@ -14,7 +14,7 @@ from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
-sys.path.insert(0, str(ROOT / "notebooks"))  # compare.py
+sys.path.insert(0, str(ROOT / "notebooks"))  # captions.py, compare.py
 
 try:
     import nbformat

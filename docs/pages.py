@@ -10,14 +10,12 @@ import html
 import json
 import re
 from collections.abc import Iterable
-from itertools import pairwise
 from pathlib import Path
 
+from captions import caption, without_link
 from compare import PICTURE, PLOTLY
 from nbformat import NotebookNode
 
-LINK = re.compile(r"\s*\[Live\]\([^)]*\)")  # from a stored picture to its live figure, which a page has already
-CAPTION = re.compile(r"\*(?!\*)(.+?)(?<!\*)\*(?!\*)\s*(\n\s*\n|\Z)", re.DOTALL)
 CLOSER = 0.7  # the eye of the hero, which shows no axes
 DOWNLOAD = '\n\n<p class="download"><a href="{0}.ipynb" download>Download this notebook</a></p>'
 KERNEL = "<figcaption>One view of an explorer: its sliders need a kernel, <code>make lab</code>.</figcaption>"
@@ -29,7 +27,7 @@ def page(notebook: NotebookNode, pictures: Path) -> NotebookNode:
     Pictures are written to a folder of `_static` that has the name of the notebook.
 
     Raises:
-        ValueError: no code cell has an output, or a figure has no picture.
+        ValueError: no code cell has an output, or a figure has no picture or no caption.
     """
     notebook = copy.deepcopy(notebook)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
@@ -38,20 +36,22 @@ def page(notebook: NotebookNode, pictures: Path) -> NotebookNode:
     notebook.cells[0].source += DOWNLOAD.format(pictures.name)
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell.source = LINK.sub("", cell.source)
+            cell.source = without_link(cell.source)  # to the live figure, which a page has already
         elif cell is code[0] or "parameters" in cell.metadata.get("tags", ()):
             title = "Imports" if cell is code[0] else "Parameters"
             cell.metadata |= {"tags": ["hide-input"], "mystnb": {"code_prompt_show": title, "code_prompt_hide": title}}
-    for cell, below in pairwise([*notebook.cells, NotebookNode(source="")]):
+    for cell in notebook.cells:
         figures = [output for output in cell.get("outputs", ()) if PLOTLY in output.get("data", ())]
         for i, output in enumerate(figures):
-            if PICTURE not in output.data:
-                raise ValueError(f"the figure of cell {cell.id} has no picture; `make notebooks` stores it")
+            text = caption(notebook, cell.id)
+            if PICTURE not in output.data or text is None:
+                raise ValueError(
+                    f"the figure of cell {cell.id} has no picture or no caption; `make notebooks` says more"
+                )
             name = f"{cell.id}-{i + 1}" if i else cell.id
             picture = pictures / f"{name}.png"
             picture.write_bytes(base64.b64decode(output.data[PICTURE]))
             figure = output.data[PLOTLY]
-            text = caption(below.source) or plain(_title(figure["layout"]))
             below_it = KERNEL if output.data.get("text/plain", "").startswith("<explorer") else ""
             source = f"_static/{pictures.name}/{picture.name}"
             output.data = NotebookNode({"text/html": element(name, figure, text, source, below_it)})
@@ -74,16 +74,9 @@ def element(name: str, figure: dict, text: str, picture: str, below: str = "", c
     )
 
 
-def caption(source: str) -> str:
-    """Return the first paragraph of a Markdown cell as plain text if all of it is in italics, else an empty string."""
-    found = CAPTION.match(source)
-    return plain(found[1]) if found else ""
-
-
 def plain(text: str) -> str:
-    """Return text without Markdown's emphasis, plotly's tags, and TeX's dollars, backslashes and braces."""
-    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", re.sub(r"</?[a-z][^>]*>", "", text))
-    return " ".join(re.sub(r"[$`*\\{}]", "", text).split())
+    """Return text without plotly's tags."""
+    return re.sub(r"</?[a-z][^>]*>", "", text)
 
 
 def landing(notebook: NotebookNode, pictures: Path) -> str:

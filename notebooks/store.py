@@ -2,9 +2,11 @@
 
 A stored notebook reads everywhere: each plotly figure has a picture (image/png) beside it, drawn here from the
 figure's JSON, which takes a Chromium or Chrome; running a notebook does not. An output that agrees with the stored one
-(compare.py says when) stays as it is, picture included, so that a second run changes nothing. Widget views and widget
-state are left out: without their kernel they show an error, or nothing. A notebook that fails, writes to stderr, shows
-a widget without a figure, or comes to more than 1 MiB is not stored, and the command fails.
+(compare.py says when) stays as it is, picture included, so that a second run changes nothing. The caption that follows
+a figure (captions.py) becomes the alternative text of its picture and gets a link to the live figure. Widget views and
+widget state are left out: without their kernel they show an error, or nothing. A notebook that fails, writes to stderr,
+shows a widget without a figure or a figure without a caption, or comes to more than 1 MiB is not stored, and the
+command fails.
 """
 
 import argparse
@@ -15,10 +17,12 @@ import io
 import os
 import sys
 import time
+from collections import defaultdict
 from pathlib import Path
 
 import kaleido
 import nbformat
+from captions import RULE, caption, live, with_link
 from compare import PICTURE, PLOTLY, WIDGET, outputs_difference
 from kaleido.errors import ChromeNotFoundError
 from nbclient import NotebookClient
@@ -27,6 +31,7 @@ from nbformat import NotebookNode
 from PIL import Image
 
 PICTURES = Path(__file__).parent / "pictures"
+PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
 LIMIT = 2**20  # bytes a notebook
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -78,9 +83,9 @@ async def draw(output: NotebookNode, browser: kaleido.Kaleido) -> None:
         (PICTURES / name).write_bytes(png)
 
 
-async def renew(cell: NotebookNode, known: list[NotebookNode], browser: kaleido.Kaleido) -> tuple[int, int]:
-    """Put the known outputs of a code cell back where they still hold; count new outputs and pictures."""
-    outputs = pictures = 0
+async def renew(cell: NotebookNode, known: list[NotebookNode], browser: kaleido.Kaleido) -> list[str]:
+    """Put the known outputs of a code cell back where they still hold; say for each that does not what is new."""
+    new = []
     for i, output in enumerate(cell.outputs):
         check(output)
         has_figure = PLOTLY in output.get("data", ())
@@ -88,34 +93,60 @@ async def renew(cell: NotebookNode, known: list[NotebookNode], browser: kaleido.
         if old and outputs_difference([old], [output]) is None and (not has_figure or PICTURE in old.data):
             cell.outputs[i] = old
         else:
-            outputs += 1
+            new.append("new outputs")
             if has_figure:
                 await draw(output, browser)
-                pictures += 1
+                new.append("new pictures")
+                output.metadata = old.metadata if old else NotebookNode()
         if has_figure:
             cell.outputs[i].data.pop(WIDGET, None)
         if output.output_type == "execute_result":
             cell.outputs[i].execution_count = cell.execution_count
-    return outputs, pictures
+    return new
+
+
+def describe(notebook: NotebookNode, at: int, name: str) -> list[str]:
+    """Give the figures of a code cell their caption as alternative text, and the caption its link; say what is new."""
+    cell, new = notebook.cells[at], []
+    figures = [output for output in cell.outputs if PLOTLY in output.get("data", ())]
+    if figures and (text := caption(notebook, cell.id)) is None:
+        raise Refused(f"the figure of cell {cell.id} has no caption: {RULE}, saying what is drawn and what to see")
+    for output in figures:
+        if output.metadata != (described := {PICTURE: {"alt": text}}):
+            output.metadata = NotebookNode(described)
+            new.append("new alternative texts")
+    if figures:
+        below = notebook.cells[at + 1]
+        linked = with_link(below.source, live(PYPROJECT, name, cell.id))
+        new += ["new links"] * (below.source != linked)
+        below.source = linked
+    return new
 
 
 async def store(path: Path, browser: kaleido.Kaleido) -> str:
-    """Execute and store one notebook; return a line on what changed."""
+    """Execute and store one notebook; return what changed, in which cells."""
     start = time.perf_counter()
     stored = nbformat.read(path, as_version=4)
     fresh = await execute(stored, path.parent)
     known = {cell.id: cell.outputs for cell in stored.cells if cell.cell_type == "code"}
-    counts = [await renew(cell, known[cell.id], browser) for cell in fresh.cells if cell.cell_type == "code"]
-    outputs, pictures = map(sum, zip(*counts, strict=True))
+    changes = defaultdict(list)
+    for at, cell in enumerate(fresh.cells):
+        if cell.cell_type == "code":
+            for what in [*await renew(cell, known[cell.id], browser), *describe(fresh, at, path.stem)]:
+                changes[what].append(cell.id)
     text = nbformat.writes(fresh) + "\n"
-    if len(text.encode()) > LIMIT:
-        raise Refused(f"{len(text.encode()) / LIMIT:.2f} MiB, the limit is 1 MiB: fewer frames, or arrays as float32")
+    size = len(text.encode())
+    if size > LIMIT:
+        raise Refused(f"{size / LIMIT:.2f} MiB, the limit is 1 MiB: fewer frames, or arrays as float32")
     if changed := text != path.read_text(encoding="utf-8"):
         temporary = path.with_suffix(".tmp")
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
-    what = f"stored, new outputs: {outputs}, new pictures: {pictures}" if changed else "unchanged"
-    return f"{path.name}: {what}, {time.perf_counter() - start:.0f} s, {len(text.encode()) / 1024:.0f} KiB"
+    said = [
+        f"{path.name}: {'stored' if changed else 'unchanged'}, {time.perf_counter() - start:.0f} s, {size >> 10} KiB"
+    ]
+    said += [f"  {name}: {len(cells)} in {', '.join(dict.fromkeys(cells))}" for name, cells in changes.items()]
+    return "\n".join(said)
 
 
 async def main(paths: list[Path]) -> None:

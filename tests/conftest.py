@@ -8,6 +8,7 @@ from pathlib import Path
 import jax
 import optax
 import pytest
+import small
 from hypothesis import settings
 
 os.environ["TQDM_DISABLE"] = "1"
@@ -70,3 +71,15 @@ def site(tmp_path_factory) -> Path:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
+
+
+@pytest.fixture(scope="session")
+def stored(tmp_path_factory) -> Path:
+    """A small notebook, stored as `make notebooks` stores ours; return its path."""
+    path = small.write(tmp_path_factory.mktemp("notebooks"))
+    done = small.run_store(path.parent)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("0_small.ipynb: stored, ")
+    for what in ("outputs", "pictures", "alternative texts", "links"):
+        assert f"  new {what}: 3 in cell-1, cell-2, cell-3\n" in done.stdout
+    return path

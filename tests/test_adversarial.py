@@ -96,8 +96,8 @@ def test_axes_of_an_interference(n):
     figure = interference(rng.normal(size=n), n - 1, title="Title", limit=1.25)
     layout = figure.layout
     assert layout.title.text == "Title"
-    assert layout.xaxis.title.text == "other features, sorted"
-    assert layout.yaxis.title.text == "entry of (WᵀW)<sub>i</sub>"
+    assert layout.xaxis.title.text == "the feature's own entry, then the others from the largest to the smallest"
+    assert layout.yaxis.title.text == "entry of row i of WᵀW"
     assert layout.yaxis.range == (-1.25, 1.25)
     assert layout.xaxis.range[0] < -1
     assert layout.xaxis.range[1] > n - 1

@@ -1,109 +1,25 @@
 """What needs a real browser: storing notebooks with pictures, running them in JupyterLab, and reading the site."""
 
-import base64
-import os
-import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
-from compare import PICTURE, PLOTLY, WIDGET
-from lab import BROWSER, Lab, browse, opened, serve
+from compare import PLOTLY, WIDGET
+from lab import Lab, browse, opened, serve, skip_without_browser
 from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import BrowserContext, Locator
 from reader import DRAWN, reading
+from small import CURVES
 from store import METADATA
 
 from toylib.style import DARK, INK
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(path.name for path in FOLDER.glob("*.ipynb"))
-CURVES = np.float32([[0.0, 1.0, 3.0], [2.0, 0.5, -1.0], [0.25, 0.0, 1.5]])
-
-# A notebook with what ours have: an explorer, plotly frames with a slider, and 3-D.
-CELLS = [
-    "import numpy as np, plotly.graph_objects as go\n"
-    "from toylib.explorers import Control, Explorer\n"
-    f"curves = np.float32({CURVES.tolist()})\n"
-    "layout = {'template': 'none', 'width': 700, 'height': 300}\n"
-    "drawn = []",
-    """def draw(curve, factor):
-    drawn.append((curve, factor))
-    return {"data": [{"type": "scatter", "y": (factor + 1) * curves[curve]}], "layout": layout}
-
-controls = {"curve": Control(["a", "b", "c", "none"], "which curve"), "factor": Control(["1", "2"], "times what")}
-explorer = Explorer("curve", draw, controls, play="curve")
-explorer""",
-    """frames = [go.Frame(data=[go.Scatter(y=curve)], name=str(i)) for i, curve in enumerate(curves)]
-now = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
-steps = [{"method": "animate", "label": frame.name, "args": [[frame.name], now]} for frame in frames]
-go.Figure(go.Scatter(y=curves[0]), {**layout, "sliders": [{"steps": steps}]}, frames)""",
-    "go.Figure(go.Scatter3d(x=curves[0], y=curves[1], z=curves[2]), layout)",
-]
-
-if BROWSER is None and os.environ.get("REQUIRE_BROWSER") != "1":
-    pytest.skip("no Chromium or Chrome on this machine", allow_module_level=True)
-
-
-def run_store(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run `store.py` as `make notebooks` does, on another folder."""
-    command = [sys.executable, "-W", "error", str(folder / "store.py")]
-    return subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
-
-
-@pytest.fixture(scope="module")
-def stored(tmp_path_factory) -> Path:
-    """Store the notebook made of CELLS; return its path."""
-    folder = tmp_path_factory.mktemp("notebooks")
-    for name in ("store.py", "compare.py"):
-        shutil.copy(FOLDER / name, folder)
-    path = folder / "0_small.ipynb"
-    nbformat.write(new_notebook(cells=[new_code_cell(source, id=f"cell-{i}") for i, source in enumerate(CELLS)]), path)
-    done = run_store(folder)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("0_small.ipynb: stored, new outputs: 3, new pictures: 3, ")
-    return path
-
-
-def test_stored_figures_have_pictures_of_their_size(stored):
-    outputs = [cell.outputs[0] for cell in nbformat.read(stored, as_version=4).cells[1:]]
-    assert len(outputs) == 3
-    for output in outputs:
-        assert output.data.keys() - {"text/plain"} == {PLOTLY, PICTURE}
-        png = base64.b64decode(output.data[PICTURE])
-        assert png.startswith(b"\x89PNG")
-        assert [int.from_bytes(png[16:20]), int.from_bytes(png[20:24])] == [700, 300]
-    assert outputs[0].data["text/plain"] == "<explorer: curve>"
-
-
-def test_storing_again_changes_nothing_and_redraws_only_changed_figures(stored, tmp_path):
-    for path in stored.parent.iterdir():
-        shutil.copy(path, tmp_path)
-    path, before = tmp_path / stored.name, stored.read_bytes()
-    done = run_store(tmp_path)
-    assert re.fullmatch(r"0_small\.ipynb: unchanged, \d+ s, \d+ KiB\n", done.stdout), done.stderr
-    assert path.read_bytes() == before
-
-    path.write_text(path.read_text().replace("go.Scatter3d(x=curves[0]", "go.Scatter3d(x=-curves[0]"))
-    done = run_store(tmp_path)
-    assert done.stdout.startswith("0_small.ipynb: stored, new outputs: 1, new pictures: 1, "), done.stderr
-    old, new = (nbformat.read(notebook, as_version=4).cells for notebook in (stored, path))
-    assert [a.outputs == b.outputs for a, b in zip(old, new, strict=True)] == [True, True, True, False]
-    assert old[3].outputs[0].data[PICTURE] != new[3].outputs[0].data[PICTURE]
-
-
-def test_storing_without_a_browser_says_so(stored):
-    before = stored.read_bytes()
-    done = run_store(stored.parent, BROWSER_PATH="none", PATH="", HOME="none")
-    assert done.returncode == 1
-    assert done.stderr.startswith("the pictures of the notebooks are drawn by Chromium or Chrome: ")
-    assert done.stderr.count("\n") == 1
-    assert stored.read_bytes() == before
+skip_without_browser()
 
 
 @pytest.fixture(scope="module")

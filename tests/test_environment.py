@@ -36,7 +36,18 @@ TARGETS = [
     "clean",
 ]
 # Each may import those before it.
-DRAWING = ["style", "drawings", "frames", "figures", "polyhedra", "adversarial", "maps", "live", "explorers"]
+DRAWING = [
+    "style",
+    "labels",
+    "drawings",
+    "frames",
+    "figures",
+    "polyhedra",
+    "adversarial",
+    "maps",
+    "live",
+    "explorers",
+]
 MODULES = sorted((ROOT / "toylib").rglob("*.py"))
 
 

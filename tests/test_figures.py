@@ -1,6 +1,7 @@
 """Every figure: its texts, its traces, the numbers it draws, and axes that stay while a reader scrubs."""
 
 import ast
+import re
 from copy import deepcopy
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import plotly.graph_objects as go
 import pytest
+from plots import colours, plain
 
 from toylib import figures, style
 from toylib.features import Correlated
@@ -67,11 +69,11 @@ PLANES = {"early": template("pca"), "late": template("octahedron"), "last": np.z
 FIGURES = {
     "gallery": (figures.gallery, (GALLERY,), {"title": "Title"}, 8, {"", "sample"}, {"", "feature"}),
     "lines": (figures.lines, (X, SERIES), {**TEXTS, "dashed": {"level": 0.5}}, 3, {"across"}, {"up"}),
-    "spectra": (figures.spectra, (SPECTRA, MEASURED), {"title": "Title"}, 4, {"eigenvalue"}, {"", "variance"}),
+    "spectra": (figures.spectra, (SPECTRA, MEASURED), {"title": "Title"}, 4, {"rank"}, {"", "eigenvalue (variance)"}),
     "matrices": (figures.matrices, (MATRICES,), TEXTS, 2, {"across"}, {"", "up"}),
     "shares": (figures.shares, ([0.1, 0.2, 0.5], SHARES), TEXTS, 2, {"across"}, {"up"}),
     "means": (figures.means, ([1.5, 60], MEANS), {**TEXTS, "y_range": (0, 5)}, 2, {"across"}, {"up"}),
-    "scatter": (figures.scatter, (X, X, X), {**TEXTS, "shade_title": "1/p"}, 1, {"across"}, {"up"}),
+    "scatter": (figures.scatter, (MATRICES["W"], MATRICES["W"], ("a", "")), TEXTS, 2, {"across"}, {"up"}),
     "outcomes": (figures.outcomes, (["a", "b", "c"], COUNTS), TEXTS, 2, {"across"}, {"up"}),
     "polyhedron": (polyhedron, (template("octahedron"), SETS), {"title": "Title"}, 7, set(), set()),
     "stages": (stages, (PLANES, SETS), {"title": "Title"}, 21, set(), set()),
@@ -80,8 +82,8 @@ FIGURES = {
         (trajectory(), 3, SETS),
         {"title": "Title", "levels": LEVELS, "twin": TWIN},
         8 + 2 + 3 + 5 + 1 + 4,
-        {"feature", "", "step"},
-        {"feature", "loss", "singular values", "geometry", "twist in °"},
+        {"feature", "", "training step"},
+        {"feature", "loss", "singular values of W", "shares, cosine", "twist in °"},
     ),
 }
 
@@ -117,17 +119,22 @@ def test_texts_traces_width_and_inputs(name):
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_colours_are_of_the_palette(name):
-    """What a trace is painted with: at most the five of the palette, and greys and tints for what is beside it."""
+def test_colours_are_named_in_style(name):
     draw, arguments, options, *_ = FIGURES[name]
-    palette = {*style.SET_COLORS, style.INK}
-    assert len(palette) == 5
-    colours = set()
-    for trace in draw(*arguments, **options).data:
-        for part in ("line", "marker"):
-            colour = getattr(getattr(trace, part, None), "color", None)
-            colours |= {colour} if isinstance(colour, str) else set()  # shades are numbers
-    assert colours - {style.MUTED, "#A6CEE3"} <= palette
+    assert colours(plain(draw(*arguments, **options))) <= style.PALETTE
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_axes_are_fixed(name):
+    """An axis has a range of its own, categories, or the rows and columns of a matrix: none follows the data."""
+    draw, arguments, options, *_ = FIGURES[name]
+    figure = draw(*arguments, **options)
+    heatmaps = [trace for trace in figure.data if trace.type == "heatmap"]
+    matrices = {f"{k}axis{(trace[f'{k}axis'] or k)[1:]}" for trace in heatmaps for k in "xy"}
+    for key, axis in figure.layout.to_plotly_json().items():
+        if re.fullmatch(r"[xy]axis\d*", key):
+            bars = name in ("spectra", "outcomes") and key[0] == "x"
+            assert "range" in axis or key in matrices or bars, key
 
 
 def test_every_trace_of_a_figure_with_axes_has_an_axis_with_a_title():
@@ -175,18 +182,60 @@ def test_lines_draws_its_series():
 def test_dashed_levels_and_log_axes(log):
     dashed = {"level": 0.5, "curve": np.array([1.0, 2, 4])}
     figure = figures.lines(X, SERIES, **TEXTS, log=log, dashed=dashed, y_range=(0.01, 10))
-    assert figure.layout.xaxis.type == ("log" if "x" in log else "linear")
-    assert figure.layout.yaxis.type == ("log" if "y" in log else "linear")
-    assert figure.layout.yaxis.range == ((-2, 1) if "y" in log else (0.01, 10))
+    assert figure.layout.xaxis.type == ("log" if "x" in log else None)
+    assert figure.layout.yaxis.type == ("log" if "y" in log else None)
+    equal(figure.layout.xaxis.range, (0, 2) if "x" in log else (1, 100))
+    equal(figure.layout.yaxis.range, (-2, 1) if "y" in log else (0.01, 10))
     level, curve = figure.data[2:]
     for trace, y, name in ((level, [0.5] * 3, "level"), (curve, [1, 2, 4], "curve")):
-        assert (trace.name, trace.line.dash, trace.showlegend) == (name, "dash", False)
+        assert (trace.name, trace.line.dash) == (name, "dash")
         equal(trace.x, X)
         equal(trace.y, y)
-    for note, end, name in zip(figure.layout.annotations, (0.5, 4), dashed, strict=True):
-        assert note.text == name
-        assert note.x == pytest.approx(2 if "x" in log else 100)
-        assert note.y == pytest.approx(np.log10(end) if "y" in log else end)
+
+
+@pytest.mark.parametrize("log", ["", "x", "y", "xy"])
+@pytest.mark.parametrize("draw", ["lines", "means"])
+def test_each_curve_has_its_name_at_its_end(draw, log):
+    """In the shade of its colour that is for text; a curve that stops early has it where it stops."""
+    curves = {"first": [1.0, 0.1, np.nan], "second": [2.0, 0.2, 0.02]}
+    levels = {"level": 0.5}
+    if draw == "lines":
+        figure = figures.lines(X, curves, **TEXTS, log=log, dashed=levels, y_range=(0.01, 10))
+    else:
+        values = {name: [Interval(v, v, v) for v in y] for name, y in curves.items()}
+        figure = figures.means(X, values, **TEXTS, log=log, dashed=levels, y_range=(0.01, 10))
+    notes = {note.text: note for note in figure.layout.annotations}
+    assert set(notes) == {*curves, *levels}
+    assert figure.layout.showlegend is False
+    last = figure.layout.xaxis.range[1]
+    ends = {"first": (np.log10(10) if "x" in log else 10, 0.1), "second": (last, 0.02), "level": (last, 0.5)}
+    for name, (x, y) in ends.items():
+        assert notes[name].x == pytest.approx(x)
+        assert notes[name].y == pytest.approx(np.log10(y) if "y" in log else y)
+        assert notes[name].xanchor == "left"
+    for name, colour in (("first", style.BLUE), ("second", style.ORANGE), ("level", style.MUTED)):
+        assert notes[name].font.color == style.LABELS[colour]
+
+
+def test_a_range_by_default_holds_every_curve():
+    for log, inside in (("", (0.0, 2.0)), ("y", np.log10([0.01, 2.0]))):
+        low, high = figures.lines(X, SERIES, **TEXTS, log=log).layout.yaxis.range
+        assert low <= inside[0] + (log == "") * 0.01
+        assert high > inside[1]
+    for bad in ({"dashed": {"level": 0.0}}, {"dashed": {"level": 0.0}, "y_range": (0.1, 1)}):
+        with pytest.raises(ValueError, match=r"must be positive, got 0\.0.*; leave it out"):
+            figures.lines(X, SERIES, **TEXTS, log="y", **bad)
+
+
+def test_chosen_colours():
+    chosen = (style.INK, style.GREEN)
+    assert [t.line.color for t in figures.lines(X, SERIES, **TEXTS, colors=chosen).data] == list(chosen)
+    for draw, values in ((figures.shares, SHARES), (figures.means, MEANS)):
+        x, options = ([0.1, 0.2, 0.5], {}) if draw is figures.shares else ([1.5, 60], {"y_range": (0, 5)})
+        figure = draw(x, values, **TEXTS, **options, colors=chosen)
+        assert [(t.marker.color, t.line.color, t.error_y.color) for t in figure.data] == [(c,) * 3 for c in chosen]
+    with pytest.raises(ValueError, match="colors must be one a series, got 1 for 2"):
+        figures.lines(X, SERIES, **TEXTS, colors=(style.INK,))
 
 
 def test_spectra_draws_bars_and_points():
@@ -379,7 +428,7 @@ def test_story_draws_the_trajectory(followed):
         "linear twin": TWIN,
         **{f"s{'₁₂₃'[k]}": followed.singular_values[:, k] for k in range(3)},
         "PCA overlap": followed.overlap,
-        "within-energy": followed.within_energy,
+        "energy within sets": followed.within_energy,
         "cosine of means": followed.mean_cosine,
         "flatness 1": followed.flatness[:, 0],
         "flatness 2": followed.flatness[:, 1],
@@ -389,7 +438,7 @@ def test_story_draws_the_trajectory(followed):
     for name, values in expected.items():
         equal(drawn[name].x, np.maximum(followed.steps, 1))
         equal(drawn[name].y, values)
-    panels = {"model": "loss", "s₁": "singular values", "PCA overlap": "geometry", "twist": "twist in °"}
+    panels = {"model": "loss", "s₁": "singular values of W", "PCA overlap": "shares, cosine", "twist": "twist in °"}
     for name, title in panels.items():
         assert figure.layout["yaxis" + drawn[name].yaxis[1:]].title.text == title
         assert figure.layout["xaxis" + drawn[name].xaxis[1:]].type == "log"
@@ -456,23 +505,6 @@ def test_levels_and_phases_of_a_story(followed):
     assert bands == {spans[0]: panels, spans[2]: panels}  # every second phase is shaded, over all curves
 
 
-# Style
-
-
-def test_palette():
-    colours = [*style.SET_COLORS, style.INK]
-    assert len(set(colours)) == 5
-    assert all(len(colour) == 7 and colour[0] == "#" for colour in colours)
-    assert style.TEMPLATE.layout.width == style.WIDTH == 700
-    assert list(style.DIVERGING) == [(0.0, style.SET_COLORS[1]), (0.5, "#FFFFFF"), (1.0, style.SET_COLORS[0])]
-
-
-def test_helpers_of_style():
-    assert style.f4([1, 2]).dtype == np.float32
-    assert style.log_ticks("x") == style.log_ticks("") == {}
-    assert style.log_ticks("xy") == style.log_ticks("y") == {"dtick": 1, "exponentformat": "power"}
-
-
 def imported(path):
     """Return the names of all modules that a file imports, wherever in it."""
     names = set()
@@ -513,6 +545,7 @@ def test_means_draws_points_with_their_intervals_at_their_settings():
     assert logarithmic.layout.yaxis.type == "log"
     equal(logarithmic.layout.yaxis.range, [-1, 1])
     assert logarithmic.layout.xaxis.tickvals == (1.5, 60)
+    assert logarithmic.layout.xaxis.ticktext == ("1.5", "60")
     with pytest.raises(ValueError, match="at most 5 series, got 6"):
         figures.means([1.5, 60], {str(i): values["a"] for i in range(6)}, **TEXTS, y_range=(0, 5))
 
@@ -521,25 +554,23 @@ def test_means_draws_points_with_their_intervals_at_their_settings():
 def test_means_over_a_linear_setting_with_a_level(log):
     figure = figures.means([0, 60], MEANS, **TEXTS, y_range=(0.1, 10), log=log, dashed={"level": 4.0})
     equal(figure.data[0].x, [0, 60])
-    assert figure.layout.xaxis.type == "linear"
+    assert figure.layout.xaxis.type is None
     assert figure.layout.xaxis.tickvals is None
-    (line,), (text,) = figure.layout.shapes, figure.layout.annotations
+    (line,) = figure.layout.shapes
     assert line.y0 == line.y1 == 4
-    assert text.text == "level"
-    assert text.y == pytest.approx(np.log10(4) if log else 4)
     equal(figure.layout.yaxis.range, np.log10([0.1, 10]) if log else [0.1, 10])
 
 
-def test_scatter_shades_points_by_a_logarithm():
-    figure = figures.scatter([1, 2, 3], [4, 5, 6], [1, 10, 100], **TEXTS, shade_title="1/p")
-    (trace,) = figure.data
-    equal(trace.x, [1, 2, 3])
-    equal(trace.y, [4, 5, 6])
-    equal(trace.marker.color, [0, 1, 2])
-    assert trace.mode == "markers"
-    assert trace.marker.colorbar.title.text == "1/p"
-    assert trace.marker.colorbar.ticktext == ("1", "2", "5", "10", "20", "50", "100")
-    np.testing.assert_allclose(10 ** np.array(trace.marker.colorbar.tickvals), [1, 2, 5, 10, 20, 50, 100])
-    narrow = figures.scatter([1, 2], [4, 5], [1.5, 30], **TEXTS, shade_title="1/p").data[0]
-    equal(narrow.marker.color, np.log10([1.5, 30]))
-    assert narrow.marker.colorbar.ticktext == ("2", "5", "10", "20")  # none beyond the points
+def test_scatter_joins_the_means_of_named_groups():
+    x, y = np.array([[1.0, 2], [3, 5], [6, 6]]), np.array([[4.0, 5], [6, 8], [7, 9]])
+    figure = figures.scatter(x, y, ["one", "", "three"], **TEXTS)
+    path, points = figure.data
+    equal(path.x, [1.5, 4, 6])
+    equal(path.y, [4.5, 7, 8])
+    equal(points.x, x.ravel())
+    equal(points.y, y.ravel())
+    assert (path.mode, points.mode) == ("lines", "markers")
+    one, three = figure.layout.annotations
+    assert (one.text, one.x, one.y) == ("one", 2, 4.5)
+    assert (three.text, three.y) == ("three", 8)
+    assert three.x == figure.layout.xaxis.range[1] > 6

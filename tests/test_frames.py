@@ -32,8 +32,11 @@ def scrubbed(figure, labels):
     return without_controls(document)
 
 
+CONTROLS = ("sliders", "updatemenus", "height", "margin", "uirevision")
+
+
 def without_controls(document):
-    layout = {k: v for k, v in document["layout"].items() if k not in ("sliders", "updatemenus", "height", "margin")}
+    layout = {k: v for k, v in document["layout"].items() if k not in CONTROLS}
     return document["data"], layout
 
 
@@ -81,7 +84,7 @@ def test_frames_hold_only_what_changes():
     for frame in figure.frames:
         assert frame.traces == (0,)
         assert [set(trace.to_plotly_json()) for trace in frame.data] == [{"type", "y"}]
-        assert set(frame.layout.to_plotly_json()) == {"shapes", "title"}
+        assert set(frame.layout.to_plotly_json()) == {"annotations", "shapes", "title"}
     still = frames.frames(lambda _: waving(1), [1, 2], name="k")
     assert [frame.to_plotly_json() for frame in still.frames] == [
         {"name": "1", "traces": []},
@@ -126,7 +129,7 @@ def test_play_and_pause():
 def test_room_for_the_slider_is_added_below():
     for figure in (waving(1), go.Figure(waving(1)).update_layout(height=None)):
         moving = frames.frames(lambda _, f=figure: f, [1, 2], name="k")
-        assert moving.layout.height == (figure.layout.height or 450) + 70
+        assert moving.layout.height == (figure.layout.height or 450) + 60
         assert moving.layout.margin.b >= 100
 
 

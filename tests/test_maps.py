@@ -50,9 +50,10 @@ def test_texts_of_a_model():
     heading, other = (a.text for a in figure.layout.annotations)
     assert heading == "WᵀW"
     for text, trace in (("norm", figure.data[1]), ("D, if kept", figure.data[2])):
-        assert re.search(rf"<span style='color: {trace.marker.color}'>. {text}</span>", other)
+        assert re.search(rf"<span style='color: {style.LABELS[trace.marker.color]}'>. {text}</span>", other)
     assert figure.layout.xaxis.title.text == figure.layout.xaxis2.title.text == "feature, the longest first"
-    assert figure.layout.yaxis2.title.text == "‖W<sub>i</sub>‖, D<sub>i</sub>"
+    assert figure.layout.yaxis.title.text == "feature, the longest first"
+    assert figure.layout.yaxis2.title.text == "norm ‖W<sub>i</sub>‖, dimensionality D<sub>i</sub>"
     (line,) = figure.layout.shapes
     assert line.y0 == line.y1 == 0.5
 
@@ -79,7 +80,7 @@ def test_a_map_shows_what_happened_in_every_cell():
         assert [list(row) for row in panel.text] == [[str(round(k)) for k in row] for row in kept]
         assert tuple(panel.x) == ("0", "0.4", "1.25")
         assert tuple(panel.y) == ("0.3", "0.01")
-    assert [t.name for t in legend] == known
+    assert [t.name for t in legend] == ["not reduced", *known[1:]]
     assert [a.text for a in figure.layout.annotations] == ["a", "b"]
     assert figure.layout.xaxis.title.text == figure.layout.xaxis2.title.text == "attack norm / E‖x‖"
     assert figure.layout.yaxis.title.text == "density p"
@@ -108,7 +109,7 @@ TEXTS = {"title": "Title", "x_title": "across", "y_title": "up"}
 
 
 def test_a_trade_joins_its_points():
-    figure = maps.trade(SERIES, level=("floor", 0.4), label=["p", "q", "r", "s"], **TEXTS)
+    figure = maps.trade(SERIES, level=("floor", 0.4), label=["p", "q", "r", "s"], start="begin", **TEXTS)
     for trace, (name, (x, y)) in zip(figure.data, SERIES.items(), strict=True):
         assert trace.name == name
         equal(trace.x, x)
@@ -118,8 +119,12 @@ def test_a_trade_joins_its_points():
     assert figure.layout.yaxis.title.text == "up"
     (line,) = figure.layout.shapes
     assert line.y0 == line.y1 == 0.4
-    (text,) = figure.layout.annotations
+    text, begin = figure.layout.annotations
     assert text.text == "floor"
+    assert (begin.text, begin.x, begin.y) == ("begin", *SERIES["one"][:, 0])
+    for axis, values in ((figure.layout.xaxis, 0), (figure.layout.yaxis, 1)):
+        assert axis.range[0] < min(xy[values].min() for xy in SERIES.values())
+        assert axis.range[1] > max(xy[values].max() for xy in SERIES.values())
     assert plain(maps.trade(SERIES, **TEXTS))["layout"].get("shapes", []) == []
 
 

@@ -6,15 +6,21 @@ import re
 import shutil
 import subprocess
 import sys
+from html import unescape
 from pathlib import Path
 
 import nbformat
 import pytest
 import store
+from captions import caption, live
 from compare import PICTURE, PLOTLY, WIDGET
 from nbclient.exceptions import CellExecutionError
+from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from plots import colours
+
+from toylib import style
 
 TOP = Path(__file__).parents[1]
 NOTEBOOKS = sorted((TOP / "notebooks").glob("*.ipynb"))
@@ -58,6 +64,154 @@ def test_outputs_read_everywhere(notebook):
         data = output.get("data", {})
         assert WIDGET not in data
         assert (PICTURE in data) == (PLOTLY in data)
+
+
+# Figures
+
+
+def figures(notebook: NotebookNode) -> dict[str, NotebookNode]:
+    """Return the outputs with a figure by the ids of their cells, of which each has one at most."""
+    found = [(c.id, o) for c in code_cells(notebook) for o in c.outputs if PLOTLY in o.get("data", ())]
+    assert len(dict(found)) == len(found) > 0
+    return dict(found)
+
+
+def test_every_figure_has_a_caption_that_is_its_alternative_text_and_a_link(path, notebook):
+    for cell_id, output in figures(notebook).items():
+        text = caption(notebook, cell_id)
+        assert text, f"{cell_id} has no caption"
+        assert output.metadata == {PICTURE: {"alt": text}}
+        assert 100 <= len(text) <= 560, (cell_id, len(text))
+        assert 1 <= len(re.findall(r"[.?](?= [A-Z]|$)", text)) <= 3, text
+        below = next(
+            after for cell, after in zip(notebook.cells, notebook.cells[1:], strict=False) if cell.id == cell_id
+        )
+        assert below.source.partition("\n")[0].endswith(f"* [Live]({live(store.PYPROJECT, path.stem, cell_id)})")
+
+
+def test_no_other_cell_links_to_a_live_figure(notebook):
+    ids = [cell.id for cell in notebook.cells]
+    linked = [ids[i - 1] for i, cell in enumerate(notebook.cells) if "[Live](" in cell.source]
+    assert linked == list(figures(notebook))
+    assert all(cell.source.count("[Live](") <= 1 for cell in notebook.cells)
+
+
+def test_ids_are_fit_for_addresses(notebook):
+    ids = [cell.id for cell in notebook.cells]
+    assert len(set(ids)) == len(ids)
+    assert all(re.fullmatch(r"[A-Za-z0-9-]{1,64}", cell_id) for cell_id in ids)
+
+
+def test_every_colour_is_named_in_style(notebook):
+    for cell_id, output in figures(notebook).items():
+        assert colours(output.data[PLOTLY]) <= style.PALETTE, cell_id
+
+
+def test_every_figure_has_a_title_that_fits_700_px(notebook):
+    for cell_id, output in figures(notebook).items():
+        figure = output.data[PLOTLY]
+        layouts = [figure["layout"], *(frame.get("layout", {}) for frame in figure.get("frames", []))]
+        titles = [layout["title"]["text"] for layout in layouts if "title" in layout]
+        assert titles, cell_id
+        assert all(8 <= len(title) <= 84 for title in titles), (cell_id, titles)  # at 16 px, 8 px a letter
+        assert "width" not in figure["layout"]
+        assert figure["layout"]["template"]["layout"]["width"] == style.WIDTH
+        assert figure["layout"]["template"]["layout"]["title"]["font"]["size"] == 16
+
+
+def test_text_is_large_enough_to_read(notebook):
+    def sizes(part, name=""):
+        if isinstance(part, dict):
+            hidden = part.get("color") == style.CLEAR
+            own = [part["size"]] if name.endswith("font") and "size" in part and not hidden else []
+            return own + [size for key, value in part.items() for size in sizes(value, key)]
+        return [size for item in part for size in sizes(item, name)] if isinstance(part, list) else []
+
+    for cell_id, output in figures(notebook).items():
+        assert min(sizes(output.data[PLOTLY])) >= 10, cell_id
+
+
+def untitled(figure: dict) -> list[str]:
+    """Return the axes with data on them that have no title, and share none with the panels in their row or column."""
+    layout, used = figure["layout"], set()
+    for trace in figure["data"]:
+        if "3d" in trace["type"]:
+            used.add(trace.get("scene", "scene"))
+        else:
+            used |= {f"{letter}axis{trace.get(f'{letter}axis', letter)[1:]}" for letter in "xy"}
+
+    def title(axis):
+        return axis.get("title", {}).get("text")
+
+    missing = []
+    for name in sorted(used):
+        axis = layout.get(name, {})
+        if name.startswith("scene"):  # without ticks it says where things are to each other, not where
+            axes = [axis.get(f"{letter}axis", {}) for letter in "xyz"]
+            missing += [name for each in axes if not title(each) and each.get("showticklabels") is not False]
+            continue
+        panels = [other for key, other in layout.items() if key.startswith(name[:5])]
+        shared = [other for other in panels if other.get("domain") == axis.get("domain")]
+        if not any(map(title, [axis, *shared])):
+            missing.append(name)
+    return missing
+
+
+def test_every_axis_with_data_has_a_title(notebook):
+    for cell_id, output in figures(notebook).items():
+        assert untitled(output.data[PLOTLY]) == [], cell_id
+
+
+def test_an_axis_without_a_title_is_found():
+    bars = {"type": "bar"}
+    assert untitled({"data": [bars], "layout": {"xaxis": {"title": {"text": "x"}}}}) == ["yaxis"]
+    panels = {"xaxis": {"domain": [0, 0.4]}, "xaxis2": {"domain": [0.6, 1], "title": {"text": "x"}}}
+    panels |= {"yaxis": {"title": {"text": "y"}}, "yaxis2": {}}
+    assert untitled({"data": [bars, bars | {"xaxis": "x2", "yaxis": "y2"}], "layout": panels}) == ["xaxis"]
+    assert untitled({"data": [{"type": "scatter3d"}], "layout": {"scene": {}}}) == ["scene"] * 3
+
+
+def loose(figure: dict) -> list[str]:
+    """Return the axes on which the frames of a figure move data without a fixed range."""
+    found = set()
+    for frame in figure.get("frames", []):
+        for position, moved in zip(frame["traces"], frame["data"], strict=True):
+            trace = figure["data"][position]
+            for letter in {"x", "y", "z"} & moved.keys():
+                if "3d" in trace["type"]:
+                    axis = figure["layout"][trace.get("scene", "scene")].get(f"{letter}axis", {})
+                elif letter == "z":  # the colours of a heat map
+                    axis = {"range": trace.get("zmax")} if "zmin" in trace else {}
+                else:
+                    axis = figure["layout"].get(f"{letter}axis{trace.get(f'{letter}axis', letter)[1:]}", {})
+                found |= set() if axis.get("range") is not None else {f"{letter} of trace {position}"}
+    return sorted(found)
+
+
+def test_ranges_stay_while_scrubbing(notebook):
+    scrubbed = {cell_id: o.data[PLOTLY] for cell_id, o in figures(notebook).items() if o.data[PLOTLY].get("frames")}
+    assert scrubbed
+    for cell_id, figure in scrubbed.items():
+        assert loose(figure) == [], cell_id
+        assert figure["layout"]["uirevision"]
+        assert all("uirevision" not in frame.get("layout", {}) for frame in figure["frames"])
+        fixed = {key for frame in figure["frames"] for key in frame.get("layout", {})}
+        assert fixed <= {"title", "annotations", "shapes"}, cell_id
+
+
+def test_a_range_that_follows_the_data_is_found():
+    figure = {"data": [{"type": "scatter"}], "layout": {"xaxis": {"range": [0, 1]}}}
+    figure["frames"] = [{"traces": [0], "data": [{"x": [1], "y": [2]}]}]
+    assert loose(figure) == ["y of trace 0"]
+
+
+def test_a_slider_says_what_it_moves(notebook):
+    for cell_id, output in figures(notebook).items():
+        for slider in output.data[PLOTLY]["layout"].get("sliders", []):
+            assert re.search("[a-z]{4}", slider["currentvalue"]["prefix"]), cell_id
+
+
+# Cells
 
 
 def test_every_cell_is_short_and_compared(notebook):
@@ -153,7 +307,9 @@ def test_storing_normalises(tmp_path):
     path = tmp_path / "1_small.ipynb"
     nbformat.write(notebook, path)
     line = asyncio.run(store.store(path, browser=None))
-    assert line.startswith("1_small.ipynb: stored, new outputs: 1, new pictures: 0, ")
+    first, *changes = line.splitlines()
+    assert re.fullmatch(r"1_small\.ipynb: stored, \d+ s, \d KiB", first)
+    assert changes == [f"  new outputs: 1 in {notebook.cells[2].id}"]
     fresh = nbformat.read(path, as_version=4)
     assert fresh.metadata == store.METADATA
     assert [cell.id for cell in fresh.cells] == [cell.id for cell in notebook.cells]
@@ -162,6 +318,57 @@ def test_storing_normalises(tmp_path):
     assert fresh.cells[1].outputs == [printed("loss 0.971\n")]  # within the tolerance: kept
     assert fresh.cells[2].outputs[0].data == {"text/plain": "4"}
     assert [child.name for child in tmp_path.iterdir()] == [path.name]
+
+
+CAPTION = "*A line that rises from 0 to 1.*"
+
+
+def captioned(tmp_path: Path, below: NotebookNode) -> Path:
+    """Write a notebook with a figure, stored with its picture, and a cell below it."""
+    notebook = small((FIGURE.format(y=1.0), [plotted(1.0)]))
+    notebook.cells.append(below)
+    nbformat.write(notebook, tmp_path / "1_small.ipynb")
+    return tmp_path / "1_small.ipynb"
+
+
+def test_storing_writes_alternative_texts_and_links(tmp_path, monkeypatch):
+    path = captioned(tmp_path, new_markdown_cell(f"{CAPTION}\n\n**Take away.** More."))
+    cell_id = nbformat.read(path, as_version=4).cells[1].id
+    line = asyncio.run(store.store(path, browser=None))
+    assert line.splitlines()[1:] == [f"  new alternative texts: 1 in {cell_id}", f"  new links: 1 in {cell_id}"]
+    _, figure, below = nbformat.read(path, as_version=4).cells
+    assert figure.outputs[0].metadata == {PICTURE: {"alt": "A line that rises from 0 to 1."}}
+    assert below.source == f"{CAPTION} [Live](../site/1_small.html#{cell_id})\n\n**Take away.** More."
+    before = path.read_bytes()
+    assert "unchanged" in asyncio.run(store.store(path, browser=None))
+    assert path.read_bytes() == before
+    pyproject = tmp_path / "pyproject.toml"
+    pyproject.write_text("[project.urls]\nDocumentation = 'https://x.org/toy/'\n")
+    monkeypatch.setattr(store, "PYPROJECT", pyproject)
+    line = asyncio.run(store.store(path, browser=None))
+    assert line.splitlines()[1:] == [f"  new links: 1 in {cell_id}"]
+    assert path.read_text("utf-8").count("[Live](https://x.org/toy/1_small.html#") == 1
+    assert path.read_text("utf-8").count("[Live](") == 1
+
+
+@pytest.mark.parametrize("source", ["**Take away.** More.", "*A line with $y$.*", ""])
+def test_a_figure_without_a_caption_is_not_stored(tmp_path, source):
+    path = captioned(tmp_path, new_markdown_cell(source))
+    before = path.read_bytes()
+    cell_id = nbformat.read(path, as_version=4).cells[1].id
+    with pytest.raises(store.Refused, match=rf"figure of cell {cell_id} has no caption: the cell after it must be"):
+        asyncio.run(store.store(path, browser=None))
+    assert path.read_bytes() == before
+
+
+def test_pictures_have_their_caption_and_link_where_a_page_is_made_of_a_notebook(path, notebook):
+    """With the template of nbviewer: the picture and not the plot, its alternative text, and the link below it."""
+    page, _ = HTMLExporter(template_name="classic").from_filename(str(path))
+    images = re.findall(r'<img[^>]*src="data:image/png;base64,[^>]*>', page)
+    texts = [unescape(re.search(r'alt="([^"]*)"', image)[1]) for image in images]
+    assert texts == [caption(notebook, cell_id) for cell_id in figures(notebook)]
+    links = re.findall(r'<a href="([^"]*)"[^>]*>Live</a>', page)
+    assert links == [live(store.PYPROJECT, path.stem, cell_id) for cell_id in figures(notebook)]
 
 
 @pytest.mark.parametrize(

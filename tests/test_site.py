@@ -347,22 +347,6 @@ def channels(color):
 # ---- pages.py, and errors
 
 
-@pytest.mark.parametrize(
-    ("source", "expected"),
-    [
-        ("*One run.*", "One run."),
-        ("*One run,\nscrubbed.*\n\n**Take away.** More.", "One run, scrubbed."),
-        ("*The loss $p^2$ of `W`; see [there](x.html).*", "The loss p^2 of W; see there."),
-        ("**Take away.** None.", ""),
-        ("*Emphasis* that opens a paragraph.", ""),
-        ("Plain text.", ""),
-        ("", ""),
-    ],
-)
-def test_a_caption_is_a_first_paragraph_in_italics(source, expected):
-    assert pages.caption(source) == expected
-
-
 def small():
     figure = {
         "data": [{"type": "bar", "y": [1, 2]}],
@@ -399,11 +383,13 @@ def test_a_page_of_a_small_notebook(tmp_path):
     assert sorted(path.name for path in folder.iterdir()) == ["bars-2.png", "bars.png"]
 
 
-def test_a_figure_without_a_picture_is_refused(tmp_path):
-    notebook = small()
-    del notebook.cells[2].outputs[0].data[PICTURE]
-    with pytest.raises(ValueError, match="the figure of cell bars has no picture; `make notebooks` stores it"):
-        pages.page(notebook, tmp_path)
+def test_a_figure_without_a_picture_or_a_caption_is_refused(tmp_path):
+    bare, untold = small(), small()
+    del bare.cells[2].outputs[0].data[PICTURE]
+    untold.cells[3].source = "Text."
+    for notebook in (bare, untold):
+        with pytest.raises(ValueError, match="the figure of bars has no picture or no caption; `make notebooks`"):
+            pages.page(notebook, tmp_path)
 
 
 def make(*arguments):

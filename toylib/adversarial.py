@@ -7,9 +7,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from toylib.drawings import Drawing, figure
-from toylib.style import FAINT, INK, MUTED, SET_COLORS, TEMPLATE, WIDTH, f4
+from toylib.style import BLUE, FAINT, INK, LABELS, MUTED, ORANGE, TEMPLATE, WIDTH, f4
 
-_BLUE, _ORANGE = SET_COLORS[:2]
 _COUNTED = 0.05
 _ZERO = {"zeroline": True, "zerolinecolor": MUTED, "zerolinewidth": 1}
 # Where the panels of an example stand, from top to bottom, as shares of the height; their headings are between.
@@ -41,7 +40,7 @@ def interference(row: np.ndarray, feature: int, *, title: str, limit: float) -> 
             "customdata": order + 1,
             "hovertemplate": "feature %{customdata}: %{y:.3f}<extra></extra>",
         }
-        for name, color, shown in (("positive", _BLUE, row[order] > 0), ("negative", _ORANGE, row[order] < 0))
+        for name, color, shown in (("positive", BLUE, row[order] > 0), ("negative", ORANGE, row[order] < 0))
     ]
     text = {"xref": "paper", "yref": "paper", "x": 1, "xanchor": "right", "y": 1, "showarrow": False, "align": "right"}
     said = f"‖(WᵀW)<sub>i</sub>‖ = {np.linalg.norm(row):.2f}<br>{beyond} of {len(others)} others beyond ±{_COUNTED}"
@@ -55,13 +54,13 @@ def interference(row: np.ndarray, feature: int, *, title: str, limit: float) -> 
         "barmode": "overlay",
         "showlegend": False,
         "xaxis": {
-            "title": {"text": "other features, sorted"},
+            "title": {"text": "the feature's own entry, then the others from the largest to the smallest"},
             "range": [-2, len(row)],
             "tickvals": [-1, *ticks],
             "ticktext": ["own", *map(str, ticks)],
             "showgrid": False,
         },
-        "yaxis": {"title": {"text": "entry of (WᵀW)<sub>i</sub>"}, "range": [-limit, limit], **_ZERO},
+        "yaxis": {"title": {"text": "entry of row i of WᵀW"}, "range": [-limit, limit], **_ZERO},
         "shapes": [{**band, "xref": "paper", "x0": 0, "x1": 1, "y0": -_COUNTED, "y1": _COUNTED}],
         "annotations": [{**text, "yanchor": "top", "text": said}],
     }
@@ -106,16 +105,16 @@ def example(
     silent = (x == 0) & (before == 0) & (after == 0)  # most features of a sparse input: small, so that they stay calm
     size = f4(np.where(silent, 2.5, np.clip(0.8 * WIDTH / n, 4, 9)))
     grey = {"color": MUTED, "opacity": 0.45, "line": {"width": 0}}
-    filled = {"color": _ORANGE, "opacity": 1, "size": 0.8 * size, "line": {"width": 0}}
+    filled = {"color": ORANGE, "opacity": 1, "size": 0.8 * size, "line": {"width": 0}}
     hollow = {"color": INK, "opacity": 1, "size": size, "symbol": "circle-open", "line": {"width": 1}}
-    line = {"color": _ORANGE, "width": 0}
+    line = {"color": ORANGE, "width": 0}
     dash = {**line, "type": "constant", "value": width / 2, "thickness": 2}
     stem = {**line, "array": f4(np.maximum(before - after, 0)), "arrayminus": f4(np.maximum(after - before, 0))}
     bar, points = {"type": "bar", "width": width}, {"type": "scatter", "mode": "markers"}
     traces = [
         {**bar, "name": "x", "y": x, "yaxis": "y", "marker": grey},
         {**points, "name": "x + δ", "y": x + delta, "yaxis": "y", "marker": {"opacity": 0}, "error_x": dash},
-        {**bar, "name": "δ/‖δ‖", "y": _direction(delta), "yaxis": "y2", "marker": {"color": _ORANGE}},
+        {**bar, "name": "δ/‖δ‖", "y": _direction(delta), "yaxis": "y2", "marker": {"color": ORANGE}},
         {**bar, "name": "target x", "y": x, "yaxis": "y3", "marker": grey},
         {**points, "name": "after", "y": after, "yaxis": "y3", "marker": filled, "error_y": {**stem, "thickness": 1.5}},
         {**points, "name": "before", "y": before, "yaxis": "y3", "marker": hollow},
@@ -125,10 +124,10 @@ def example(
         trace.update(x=np.arange(1, n + 1), y=f4(trace["y"]), hovertemplate=hover)
     e_before, e_after = (f"{np.square(output - x).sum():.3g}" for output in (before, after))
     headings = (
-        f"<b>Input</b>   {_ink(MUTED, 'x (bars)')}   {_ink(_ORANGE, 'x + δ (dashes)')}",
-        f"<b>Attack</b>   {_ink(_ORANGE, 'δ')}, in units of its norm ‖δ‖ = {np.linalg.norm(delta):.3g}",
+        f"<b>Input</b>   {_ink(MUTED, 'x (bars)')}   {_ink(LABELS[ORANGE], 'x + δ (dashes)')}",
+        f"<b>Attack</b>   {_ink(LABELS[ORANGE], 'δ')}, in units of its norm ‖δ‖ = {np.linalg.norm(delta):.3g}",
         f"<b>Reconstruction</b>   {_ink(MUTED, 'target x (bars)')}   ○ before, e = {e_before}   "
-        f"{_ink(_ORANGE, f'● after, e = {e_after}')}",
+        f"{_ink(LABELS[ORANGE], f'● after, e = {e_after}')}",
     )
     return {"data": traces, "layout": {**_example_layout(n, headings, limits), "title": {"text": title}}}
 

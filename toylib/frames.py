@@ -6,6 +6,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from toylib.drawings import changes
+from toylib.style import CLEAR, INK
 
 Draw = Callable[[Any], go.Figure]
 
@@ -67,21 +68,22 @@ def frames(
         sliders=[
             {
                 "steps": [{"label": label, "method": "animate", "args": [[label], still]} for label in labels],
-                "currentvalue": {"prefix": f"{name} ".lstrip(), "font": {"size": 13}},
+                "currentvalue": {"prefix": f"{name} ".lstrip(), "font": {"size": 13, "color": INK}},
                 "active": start,
-                "x": 0.16,
-                "len": 0.84,
+                "x": 0,
+                "len": 1,
                 "y": 0,
                 "yanchor": "top",
-                "pad": {"t": 45, "b": 5},
+                "pad": {"l": 95, "t": 45, "b": 5},
                 "ticklen": 0,
                 "minorticklen": 0,
-                "font": {"color": "rgba(0,0,0,0)"},
+                "font": {"color": CLEAR, "size": 1},
             }
         ],
         updatemenus=[
             {
                 "type": "buttons",
+                "showactive": False,
                 "direction": "right",
                 "x": 0,
                 "xanchor": "left",
@@ -95,9 +97,9 @@ def frames(
             }
         ],
     )
-    figure.layout.sliders[0].currentvalue.font.color = "#222222"
-    figure.layout.margin.b = 120
-    figure.layout.height = (figure.layout.height or 450) + 70
+    figure.layout.uirevision = "kept"  # what a reader has turned or zoomed stays while scrubbing
+    figure.layout.margin.b = 110
+    figure.layout.height = (figure.layout.height or 450) + 60
     return figure
 
 

@@ -7,11 +7,26 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from toylib.drawings import Drawing, figure
-from toylib.style import FAINT, INK, MUTED, SET_COLORS, TEMPLATE, f4, heatmap
+from toylib.figures import SYMBOLS, around, colors_of
+from toylib.style import (
+    BACKGROUND,
+    BLUE,
+    BLUE_TINT,
+    FAINT,
+    GREEN_TINT,
+    INK,
+    LABELS,
+    MUTED,
+    ORANGE,
+    ORANGE_TINT,
+    TEMPLATE,
+    f4,
+    heatmap,
+)
 
-_BLUE, _ORANGE = SET_COLORS[:2]
-OUTCOMES = {"none": "#FFFFFF", "reduced": "#A6CEE3", "eliminated": SET_COLORS[2], "given up": SET_COLORS[1]}
+OUTCOMES = {"none": BACKGROUND, "reduced": BLUE_TINT, "eliminated": GREEN_TINT, "given up": ORANGE_TINT}
 """What training under attack can end in, and the colour of each."""
+_SPELLED = {"none": "not reduced"}
 
 
 @figure
@@ -27,14 +42,16 @@ def represented(W: np.ndarray, dimensionality: np.ndarray, *, title: str, kept: 
     W, D = np.asarray(W, float), np.asarray(dimensionality, float)
     norms = np.linalg.norm(W, axis=0)
     order = np.argsort(-norms, kind="stable")
+    drawn = {"▮ norm": BLUE, "● D, if kept": ORANGE}
+    headings = ["WᵀW", "   ".join(f"<span style='color: {LABELS[c]}'>{text}</span>" for text, c in drawn.items())]
     about = {"x": np.arange(1, len(norms) + 1), "customdata": order + 1, "xaxis": "x2", "yaxis": "y2"}
     hover = "feature %{customdata}: "
     gram = heatmap(W[:, order].T @ W[:, order], 1.0)
-    gram |= {"xgap": 0, "ygap": 0, "colorbar": {"x": 0.41, "len": 0.8, "tickvals": [-1, 0, 1], "thickness": 10}}
+    gram |= {"xgap": 0, "ygap": 0, "colorbar": {"x": 0.41, "len": 0.8, "tickvals": [-1, 0, 1]}}
     bars = {
         "type": "bar",
         "y": f4(norms[order]),
-        "marker": {"color": _BLUE},
+        "marker": {"color": BLUE},
         "hovertemplate": f"{hover}norm %{{y:.2f}}<extra></extra>",
         **about,
     }
@@ -42,51 +59,48 @@ def represented(W: np.ndarray, dimensionality: np.ndarray, *, title: str, kept: 
         "type": "scatter",
         "y": f4(np.where(norms[order] > kept, D[order], np.nan)),
         "mode": "markers",
-        "marker": {"color": _ORANGE, "size": 6},
+        "marker": {"color": ORANGE, "size": 7, "line": {"color": BACKGROUND, "width": 1}},
         "hovertemplate": f"{hover}D = %{{y:.2f}}<extra></extra>",
         **about,
     }
-    return {"data": [gram, bars, points], "layout": {**_represented_layout(len(norms), kept), "title": {"text": title}}}
+    layout = _represented_layout(len(norms), kept, headings)
+    return {"data": [gram, bars, points], "layout": {**layout, "title": {"text": title}}}
 
 
-def _represented_layout(n: int, kept: float) -> dict:
+def _represented_layout(n: int, kept: float, headings: Sequence[str]) -> dict:
     """Axes and headings of two panels, by hand: plotly's subplot helpers take 20 times as long."""
     ends, feature = [0.5, n + 0.5], {"text": "feature, the longest first"}
-    span = {"range": ends, "showgrid": False}
-    heading = {"showarrow": False, "x": 0.5, "xanchor": "center", "y": 1, "yanchor": "bottom", "font": {"size": 13}}
-    key = f"<span style='color: {_BLUE}'>▮ norm</span>   <span style='color: {_ORANGE}'>● D, if kept</span>"
+    beside = {**feature, "standoff": 4}
+    about = {"range": ends, "showgrid": False}
+    square = {**about, "title": beside, "constrain": "domain"}
+    heading = {"showarrow": False, "y": 1, "yanchor": "bottom", "font": {"size": 13}}
     line = {"type": "line", "xref": "x2 domain", "x0": 0, "x1": 1, "yref": "y2", "y0": kept, "y1": kept}
     return {
         "template": TEMPLATE,
-        "height": 420,
-        "margin": {"t": 80},
+        "height": 385,
+        "margin": {"t": 75},
         "showlegend": False,
-        "xaxis": {
-            **span,
-            "title": {**feature, "standoff": 4},
-            "domain": [0.0, 0.4],
-            "anchor": "y",
-            "constrain": "domain",
-        },
+        "xaxis": {**square, "domain": [0.0, 0.4], "anchor": "y", "constraintoward": "right"},
         "yaxis": {
-            **span,
+            **square,
             "range": ends[::-1],
             "domain": [0.0, 1.0],
             "anchor": "x",
             "scaleanchor": "x",
-            "constrain": "domain",
+            "constraintoward": "top",
         },
-        "xaxis2": {**span, "title": feature, "domain": [0.6, 1.0], "anchor": "y2"},
+        "xaxis2": {**about, "title": feature, "domain": [0.6, 1.0], "anchor": "y2"},
         "yaxis2": {
             "range": [0, 1.35],
-            "title": {"text": "‖W<sub>i</sub>‖, D<sub>i</sub>"},
+            "title": {"text": "norm ‖W<sub>i</sub>‖, dimensionality D<sub>i</sub>"},
             "domain": [0.0, 1.0],
             "anchor": "x2",
         },
-        "shapes": [{**line, "line": {"color": MUTED, "dash": "dash", "width": 1}}],
+        "shapes": [{**line, "line": {"color": INK, "dash": "dash", "width": 1}}],
         "annotations": [
-            {**heading, "text": "WᵀW", "xref": "x domain", "yref": "y domain"},
-            {**heading, "text": key, "xref": "x2 domain", "yref": "y2 domain"},
+            # Over the matrix, which stands beside its scale.
+            {**heading, "text": headings[0], "xref": "paper", "yref": "paper", "x": 0.4, "xanchor": "right"},
+            {**heading, "text": headings[1], "xref": "paper", "yref": "paper", "x": 0.8, "xanchor": "center"},
         ],
     }
 
@@ -121,7 +135,7 @@ def outcome_map(
         subplot_titles=list(panels),
         shared_xaxes=True,
         shared_yaxes=True,
-        horizontal_spacing=0.03,
+        horizontal_spacing=0.025,
         vertical_spacing=0.22 / rows,
     )
     steps = [(edge / len(known), color) for i, color in enumerate(OUTCOMES.values()) for edge in (i, i + 1)]
@@ -134,7 +148,7 @@ def outcome_map(
             text=[[f"{count:.0f}" for count in line] for line in kept[name]],
             customdata=np.asarray(panel),
             texttemplate="%{text}",
-            textfont={"size": 10, "color": INK},
+            textfont={"size": 11, "color": INK},
             zmin=-0.5,
             zmax=len(known) - 0.5,
             colorscale=steps,
@@ -150,14 +164,16 @@ def outcome_map(
         figure.update_xaxes(type="category", title_text="attack norm / E‖x‖" if last else "", row=row, col=column)
     for name, color in OUTCOMES.items():
         marker = {"color": color, "symbol": "square", "size": 12, "line": {"color": MUTED, "width": 1}}
-        figure.add_scatter(x=[None], y=[None], mode="markers", marker=marker, name=name, row=1, col=1)
+        figure.add_scatter(
+            x=[None], y=[None], mode="markers", marker=marker, name=_SPELLED.get(name, name), row=1, col=1
+        )
     figure.update_xaxes(tickangle=0, tickfont={"size": 10}, showgrid=False, linecolor=FAINT)
     figure.update_yaxes(showgrid=False, linecolor=FAINT)
     figure.update_annotations(font={"size": 13})
     inner = 145 * rows
-    legend = {"y": 1 + 35 / inner}
-    title = {"text": title, "y": 1 - 28 / (inner + 170), "yanchor": "middle"}
-    return figure.update_layout(template=TEMPLATE, title=title, height=inner + 170, margin={"t": 120}, legend=legend)
+    legend = {"y": 1 + 25 / inner, "x": -0.02}
+    margin = {"l": 55, "r": 10, "t": 95, "b": 50}
+    return figure.update_layout(template=TEMPLATE, title_text=title, height=inner + 145, margin=margin, legend=legend)
 
 
 def trade(
@@ -168,6 +184,7 @@ def trade(
     y_title: str,
     level: tuple[str, float] | None = None,
     label: Sequence[str] = (),
+    start: str = "",
 ) -> go.Figure:
     """One quantity against another along a setting, a joined line of points a series.
 
@@ -176,19 +193,17 @@ def trade(
         title, x_title, y_title: texts.
         level: name and y of a dashed line.
         label: k texts, one for each point of a series, shown on hovering.
+        start: what to write at the first point, which all series share.
     """
     figure = go.Figure()
-    colors = (*SET_COLORS, INK)
-    if len(series) > len(colors):
-        raise ValueError(f"a figure has at most {len(colors)} series, got {len(series)}; split it in two")
-    for i, (name, (x, y)) in enumerate(series.items()):
+    for i, (color, (name, (x, y))) in enumerate(zip(colors_of(series), series.items(), strict=True)):
         figure.add_scatter(
             x=f4(x),
             y=f4(y),
             name=name,
             mode="lines+markers",
-            line={"color": colors[i], "width": 1.5},
-            marker={"color": colors[i], "size": 7, "symbol": ("circle", "square", "diamond", "x", "cross")[i]},
+            line={"color": color, "width": 1.5},
+            marker={"color": color, "size": 7, "symbol": SYMBOLS[i]},
             customdata=list(label) or None,
             hovertemplate="%{customdata}: (%{x:.2f}, %{y:.3f})" if label else None,
         )
@@ -196,5 +211,11 @@ def trade(
         figure.add_hline(y=level[1], line={"color": MUTED, "dash": "dash", "width": 1})
         text = {"text": level[0], "showarrow": False, "font": {"color": MUTED}, "yanchor": "bottom"}
         figure.add_annotation(x=1, xref="paper", xanchor="right", y=level[1], **text)
-    figure.update_layout(template=TEMPLATE, title_text=title, height=420, margin={"t": 90})
-    return figure.update_xaxes(title_text=x_title).update_yaxes(title_text=y_title)
+    if start:
+        x, y = next(iter(series.values()))
+        text = {"text": start, "showarrow": False, "font": {"color": MUTED}, "yanchor": "bottom", "yshift": 6}
+        figure.add_annotation(x=float(x[0]), y=float(y[0]), xanchor="right", **text)
+    values = [np.concatenate([np.asarray(xy[axis], float) for xy in series.values()]) for axis in (0, 1)]
+    figure.update_layout(template=TEMPLATE, title_text=title, height=420, margin={"t": 80}, legend={"x": -0.02})
+    figure.update_xaxes(title_text=x_title, range=around(values[0], False))
+    return figure.update_yaxes(title_text=y_title, range=around(values[1], False))

@@ -7,7 +7,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from toylib.drawings import Drawing, figure
-from toylib.style import FAINT, INK, MUTED, SET_COLORS, TEMPLATE, f4, heatmap, log_ticks
+from toylib.labels import apart
+from toylib.style import FAINT, INK, LABELS, MUTED, SET_COLORS, TEMPLATE, f4, heatmap, log_axis
 from toylib.trajectory import Trajectory
 
 _ANTIPODAL, _NEIGHBOUR = -0.9, -0.5
@@ -15,6 +16,7 @@ _REACH = 1.25
 _FIRST_STEP = 10  # where the logarithmic axis of steps begins: before, nothing has moved yet
 _SUB = "₁₂₃₄₅₆₇₈₉"
 _SILENT = {"hoverinfo": "skip", "showlegend": False}
+_ASIDE = ("top left", "top center", "top right")  # of its point, a number stands, so that points that coincide have all
 
 
 def polyhedron(W: np.ndarray, sets: Sequence[Sequence[int]], *, title: str) -> go.Figure:
@@ -35,9 +37,9 @@ def stages(Ws: Mapping[str, np.ndarray], sets: Sequence[Sequence[int]], *, title
         layout.setdefault("annotations", []).append(
             {"text": name, "x": middle, "y": 1, "xref": "paper", "yref": "paper", "yanchor": "top", "showarrow": False}
         )
-    margin = {"l": 0, "r": 0, "t": 45, "b": 0}
+    margin = {"l": 0, "r": 0, "t": 50, "b": 0}
     return go.Figure(
-        traces, {**layout, "template": TEMPLATE, "title": {"text": title}, "height": 270, "margin": margin}
+        traces, {**layout, "template": TEMPLATE, "title": {"text": title}, "height": 290, "margin": margin}
     )
 
 
@@ -72,16 +74,16 @@ def story(
             {"model": (t.losses, INK), "linear twin": (twin, pink)},
         ),
         (
-            "singular values",
+            "singular values of W",
             (0, 1.6),
             dict(zip(("s₁", "s₂", "s₃"), zip(t.singular_values.T, (INK, MUTED, green), strict=True), strict=True)),
         ),
         (
-            "geometry",
+            "shares, cosine",
             (-1.05, 1.05),
             {
                 "PCA overlap": (t.overlap, INK),
-                "within-energy": (t.within_energy, green),
+                "energy within sets": (t.within_energy, green),
                 "cosine of means": (t.mean_cosine, pink),
                 "flatness 1": (t.flatness[:, 0], blue),
                 "flatness 2": (t.flatness[:, 1], orange),
@@ -90,7 +92,7 @@ def story(
         ("twist in °", (0, 62), {"twist": (t.twist, INK)}),
     )
     gram = heatmap(W.T @ W, 1.0)
-    gram["colorbar"] = {"thickness": 10, "len": 0.25, "y": 0.86, "tickvals": [-1, 0, 1]}
+    gram["colorbar"] = {"x": 1.0, "len": 0.22, "y": 0.845, "tickvals": [-1, 0, 1]}
     traces, x, cursor = (
         [*_polyhedron(W, sets), gram],
         f4(np.maximum(t.steps, 1)),
@@ -100,8 +102,7 @@ def story(
         axes = {"xaxis": f"x{number}", "yaxis": f"y{number}", "mode": "lines"}
         for name, (values, color) in series.items():
             line = {"color": color, "width": 2}
-            legend = {"legend": f"legend{number}", "showlegend": len(series) > 1}
-            traces.append({"type": "scatter", "x": x, "y": f4(values), "name": name, "line": line, **axes, **legend})
+            traces.append({"type": "scatter", "x": x, "y": f4(values), "name": name, "line": line, **axes})
         line = {"color": INK, "width": 1}
         traces.append(
             {
@@ -110,53 +111,47 @@ def story(
                 "y": f4(limits),
                 "line": line,
                 "hoverinfo": "skip",
-                "showlegend": False,
                 **axes,
             }
         )
-    layout = _layout(t, f"{title}: step {int(t.steps[at]):,}", [panel[:2] for panel in panels], levels)
-    return {"data": traces, "layout": layout}
+    return {"data": traces, "layout": _layout(t, f"{title}: step {int(t.steps[at]):,}", panels, levels)}
 
 
 # Where the four curves of a story stand, from top to bottom, as shares of the height; the polyhedron is above.
-_DOMAINS = ((0.44, 0.6), (0.295, 0.385), (0.135, 0.24), (0.0, 0.085))
+_DOMAINS = ((0.45, 0.61), (0.3, 0.41), (0.125, 0.265), (0.0, 0.085))
+_HEIGHT, _TOP, _BOTTOM = 1080, 60, 50
 
 
-def _layout(
-    t: Trajectory, title: str, panels: Sequence[tuple[str, tuple[float, float]]], levels: Mapping[str, float]
-) -> dict:
-    """Axes, legends, levels and shaded phases of a story, by hand: plotly's subplot helpers take 20 times as long."""
+def _layout(t: Trajectory, title: str, panels: Sequence[tuple], levels: Mapping[str, float]) -> dict:
+    """Axes, names, levels and shaded phases of a story, by hand: plotly's subplot helpers take 20 times as long."""
     last = int(t.steps[-1])
     first = min(_FIRST_STEP, last)
     features = {"dtick": 1, "title": {"text": "feature"}}
     layout = {
         "xaxis": {**features, "domain": [0.66, 0.98], "anchor": "y"},
-        "yaxis": {**features, "domain": [0.75, 0.96], "anchor": "x", "autorange": "reversed"},
-        "scene": {**_scene(), "domain": {"x": [0, 0.58], "y": [0.64, 1]}},
+        "yaxis": {**features, "domain": [0.74, 0.95], "anchor": "x", "autorange": "reversed"},
+        "scene": {**_scene(), "domain": {"x": [0, 0.6], "y": [0.65, 1]}},
     }
-    for number, ((name, limits), domain) in enumerate(zip(panels, _DOMAINS, strict=True), 2):
+    heading = {"xref": "x domain", "yref": "y domain", "x": 0.5, "y": 1, "yanchor": "bottom", "showarrow": False}
+    annotations = [{**heading, "text": "Gram matrix WᵀW"}]
+    for number, ((name, limits, series), domain) in enumerate(zip(panels, _DOMAINS, strict=True), 2):
         lowest, log = number == len(panels) + 1, name == "loss"
         layout[f"xaxis{number}"] = {
-            "type": "log",
-            "range": np.log10([first, last]).tolist(),
+            **log_axis((first, last)),
             "anchor": f"y{number}",
             "showticklabels": lowest,
-            "title": {"text": "step" if lowest else ""},
+            "title": {"text": "training step" if lowest else ""},
         }
         layout[f"yaxis{number}"] = {
             "title": {"text": name},
             "domain": domain,
             "anchor": f"x{number}",
-            "range": np.log10(limits).tolist() if log else list(limits),
-            **({"type": "log", **log_ticks("y")} if log else {}),
+            **(log_axis(limits) if log else {"range": list(limits)}),
         }
-        layout[f"legend{number}"] = {
-            "x": 0,
-            "y": domain[1],
-            "yanchor": "bottom",
-            "orientation": "h",
-            "font": {"size": 11},
-        }
+        if len(series) > 1:
+            ends = {name: (values[np.isfinite(values)][-1:], color) for name, (values, color) in series.items()}
+            ends |= {name: (np.array([level]), MUTED) for name, level in levels.items() if log}
+            annotations += _names(number, layout[f"yaxis{number}"], ends, log)
     text = {"showarrow": False, "xref": "x2 domain", "yref": "y2"}
     dashed = {
         "type": "line",
@@ -164,21 +159,9 @@ def _layout(
         "x0": 0,
         "x1": 1,
         "yref": "y2",
-        "line": {"color": MUTED, "dash": "dash"},
+        "line": {"color": MUTED, "dash": "dash", "width": 1},
     }
     shapes = [{**dashed, "y0": level, "y1": level} for level in levels.values()]
-    annotations = [
-        {
-            **text,
-            "text": name,
-            "x": 1.01,
-            "xanchor": "left",
-            "y": np.log10(level),
-            "yanchor": "top" if level == min(levels.values()) else "bottom",  # so that two close ones stay apart
-            "font": {"color": MUTED, "size": 11},
-        }
-        for name, level in levels.items()
-    ]
     band = {
         "type": "rect",
         "layer": "below",
@@ -198,7 +181,7 @@ def _layout(
             "xref": "x2",
             "y": 1,
             "yref": "y2 domain",
-            "yanchor": "top",
+            "yanchor": "bottom",
             "text": f"<b>{phase.name[0]}</b>",
         }
         annotations.append({**text, **letter})
@@ -208,9 +191,31 @@ def _layout(
         "annotations": annotations,
         "template": TEMPLATE,
         "title": {"text": title},
-        "height": 1080,
-        "margin": {"r": 85, "t": 60},
+        "height": _HEIGHT,
+        "margin": {"r": 125, "t": _TOP, "b": _BOTTOM},
+        "showlegend": False,
     }
+
+
+def _names(number: int, axis: dict, ends: Mapping[str, tuple[np.ndarray, str]], log: bool) -> list[dict]:
+    """The names of the curves of one panel, each beside its last value, a line of text apart."""
+    (low, high), (bottom, top) = axis["range"], axis["domain"]
+    height = (top - bottom) * (_HEIGHT - _TOP - _BOTTOM)
+    at = {name: float(np.log10(y[0]) if log else y[0]) for name, (y, _) in ends.items() if len(y)}
+    wanted = [height * (high - min(max(y, low), high)) / (high - low) for y in at.values()]
+    placed = apart(wanted, [0.0] * len(wanted), [1.0] * len(wanted), height)
+    here = {"xref": f"x{number} domain", "yref": f"y{number}", "x": 1, "xanchor": "left", "xshift": 6}
+    return [
+        {
+            **here,
+            "text": name,
+            "y": min(max(y, low), high),
+            "yshift": round(near - far, 1),
+            "showarrow": False,
+            "font": {"color": LABELS[ends[name][1]], "size": 12},
+        }
+        for (name, y), near, far in zip(at.items(), wanted, placed, strict=True)
+    ]
 
 
 def _polyhedron(W: np.ndarray, sets: Sequence[Sequence[int]]) -> list[dict]:
@@ -239,8 +244,8 @@ def _polyhedron(W: np.ndarray, sets: Sequence[Sequence[int]]) -> list[dict]:
                 "mode": "markers+text",
                 "marker": {"size": 6, "color": SET_COLORS[i % len(SET_COLORS)]},
                 "text": [str(j + 1) for j in members],
-                "textposition": "top center",
-                "textfont": {"size": 14, "color": SET_COLORS[i % len(SET_COLORS)]},
+                "textposition": [_ASIDE[j % len(_ASIDE)] for j in range(len(members))],
+                "textfont": {"size": 14, "color": LABELS[SET_COLORS[i % len(SET_COLORS)]]},
                 "name": f"set {i + 1}",
                 "showlegend": False,
                 "hovertemplate": "feature %{text}: (%{x:.2f}, %{y:.2f}, %{z:.2f})<extra></extra>",
@@ -268,18 +273,13 @@ def _line(points: np.ndarray, name: str, color: str, *, width: float, dash: str 
 
 
 def _scene(*, ticks: bool = True) -> dict:
-    axis = {
-        "range": [-_REACH, _REACH],
-        "tickvals": [-1, 0, 1],
-        "backgroundcolor": "#FFFFFF",
-        "gridcolor": "#EEEEEE",
-        "zerolinecolor": FAINT,
-        "showticklabels": ticks,
-    }
+    axis = {"range": [-_REACH, _REACH], "tickvals": [-1, 0, 1], "showticklabels": ticks}
     titles = [f"h{_SUB[i]}" if ticks else "" for i in range(3)]
     return {
         **{f"{name}axis": {**axis, "title": {"text": title}} for name, title in zip("xyz", titles, strict=True)},
         "aspectmode": "cube",
-        "camera": {"eye": {"x": 1.55, "y": 1.3, "z": 0.8}},
+        "camera": {"eye": {"x": 1.9, "y": 1.6, "z": 0.98}, "center": {"x": 0, "y": 0, "z": -0.1}}
+        if ticks
+        else {"eye": {"x": 1.2, "y": 1.0, "z": 0.62}},
         "uirevision": "camera",
     }

@@ -1,41 +1,102 @@
-"""One visual language for every figure: five colours that colour-blind readers can tell apart, one template, 700 px."""
+"""One visual language for every figure: five colours that colour-blind readers can tell apart, one template, 700 px.
+
+Every colour of every figure is one of those named here, written as #RRGGBB, so that another set can take their place.
+"""
+
+import math
+from collections.abc import Sequence
 
 import numpy as np
 import plotly.graph_objects as go
 
 WIDTH = 700
-SET_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
-"""A feature set keeps its colour in every figure."""
-INK, MUTED, FAINT = "#222222", "#777777", "#DDDDDD"
-DIVERGING = ((0.0, "#D55E00"), (0.5, "#FFFFFF"), (1.0, "#0072B2"))
+SET_COLORS = BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+"""A feature set keeps its colour in every figure. Source: Okabe and Ito 2008, "Color Universal Design"."""
+INK, MUTED, FAINT, GRID, BACKGROUND = "#222222", "#666666", "#DDDDDD", "#EEEEEE", "#FFFFFF"
+LABELS = {BLUE: "#006AA6", ORANGE: "#B04E00", GREEN: "#007A59", PINK: "#A3487C", INK: INK, MUTED: MUTED}
+"""Colour of a mark -> the shade of it for text, which is small and needs more contrast."""
+BLUE_TINT, GREEN_TINT, ORANGE_TINT = "#A6CEE4", "#66C5AB", "#F0C7A6"
+"""For areas behind text or points."""
+CLEAR = "rgba(0,0,0,0)"
+PALETTE = frozenset(
+    {*SET_COLORS, INK, MUTED, FAINT, GRID, BACKGROUND, *LABELS.values(), BLUE_TINT, GREEN_TINT, ORANGE_TINT, CLEAR}
+)
+"""All of the above."""
+DARK = {
+    BACKGROUND: "#121212",  # the page's own background
+    INK: "#E3E3E3",
+    MUTED: "#A0A0A0",
+    FAINT: "#444444",
+    GRID: "#2B2B2B",
+    BLUE_TINT: "#35586C",
+    GREEN_TINT: "#1F5E4F",
+    ORANGE_TINT: "#6B4426",
+    LABELS[BLUE]: "#5CB3E8",
+    LABELS[ORANGE]: "#F5914A",
+    LABELS[GREEN]: "#3DC49A",
+    LABELS[PINK]: "#E3A3C6",
+}
+"""What the site draws for these on a dark page. The colours of sets stay: a reader knows a set by them."""
+DIVERGING = ((0.0, ORANGE), (0.5, BACKGROUND), (1.0, BLUE))
 """For signed quantities: -1 orange, 0 white, 1 blue."""
-SEQUENTIAL = ((0.0, "#FFFFFF"), (1.0, "#0072B2"))
 
 _AXIS = {
     "linecolor": MUTED,
     "showline": True,
-    "gridcolor": "#EEEEEE",
+    "gridcolor": GRID,
     "ticks": "outside",
     "tickcolor": MUTED,
     "zeroline": False,
+    "exponentformat": "none",
+    "separatethousands": True,
     "title": {"standoff": 8, "font": {"size": 13}},
     "tickfont": {"size": 12},
     "automargin": True,
 }
+_DEPTH = {
+    "backgroundcolor": BACKGROUND,
+    "gridcolor": GRID,
+    "zerolinecolor": FAINT,
+    "linecolor": MUTED,
+    "tickcolor": MUTED,
+    "tickfont": {"size": 12, "color": MUTED},
+    "title": {"font": {"size": 14, "color": MUTED}},
+    "showspikes": False,
+}
+_CONTROL = {"bgcolor": BACKGROUND, "bordercolor": MUTED, "font": {"color": INK}}
 TEMPLATE = go.layout.Template(
     layout={
         "width": WIDTH,
         "font": {"family": "Helvetica, Arial, sans-serif", "size": 13, "color": INK},
-        "title": {"x": 0.02, "xanchor": "left", "font": {"size": 16}},
+        "title": {
+            "x": 0,
+            "xref": "container",
+            "xanchor": "left",
+            "y": 1,
+            "yref": "container",
+            "yanchor": "top",
+            "pad": {"l": 14, "t": 14},
+            "font": {"size": 16},
+        },
         "colorway": SET_COLORS,
-        "paper_bgcolor": "#FFFFFF",
-        "plot_bgcolor": "#FFFFFF",
+        "paper_bgcolor": BACKGROUND,
+        "plot_bgcolor": BACKGROUND,
         "xaxis": _AXIS,
         "yaxis": _AXIS,
-        "margin": {"l": 60, "r": 20, "t": 60, "b": 50},
-        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "bgcolor": "rgba(255,255,255,0)"},
-        "hoverlabel": {"font": {"size": 12}},
-    }
+        "scene": {"xaxis": _DEPTH, "yaxis": _DEPTH, "zaxis": _DEPTH, "bgcolor": BACKGROUND},
+        "margin": {"l": 60, "r": 20, "t": 50, "b": 50},
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "bgcolor": CLEAR},
+        "hoverlabel": {"bgcolor": BACKGROUND, "bordercolor": MUTED, "font": {"size": 12, "color": INK}},
+        "modebar": {"bgcolor": CLEAR, "color": MUTED, "activecolor": INK},
+        "sliderdefaults": {**_CONTROL, "activebgcolor": FAINT, "tickcolor": MUTED},
+        "updatemenudefaults": _CONTROL,
+    },
+    data={
+        "heatmap": [
+            {"colorbar": {"thickness": 10, "outlinewidth": 0, "tickcolor": MUTED, "tickfont": {"size": 12}}},
+        ],
+        "bar": [{"marker": {"line": {"width": 0}}}],
+    },
 )
 
 
@@ -52,35 +113,36 @@ def heatmap(matrix: np.ndarray, limit: float) -> dict:
         "colorscale": DIVERGING,
         "xgap": 1,
         "ygap": 1,
-        "colorbar": {"thickness": 10},
         "hovertemplate": "row %{y}, column %{x}: %{z:.2f}<extra></extra>",
     }
 
 
-def log_ticks(log: str) -> dict:
-    """Ticks at powers of ten for a logarithmic y axis; `log` as in `figures.lines`."""
-    return {"dtick": 1, "exponentformat": "power"} if "y" in log else {}
+def log_axis(limits: Sequence[float]) -> dict:
+    """A logarithmic axis with a fixed range; ticks at 1, 2 and 5 times powers of ten, or over a long range at powers.
+
+    Args:
+        limits: lowest and highest value, both positive.
+    """
+    low, high = limits
+    factors = (1, 2, 5) if high / low < 300 else (1,)
+    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = [(factor, power) for power in exponents for factor in factors]
+    ticks = [(f, k) for f, k in ticks if low * 0.999 <= f * 10.0**k <= high * 1.001]
+    return {
+        "type": "log",
+        "range": [math.log10(low), math.log10(high)],
+        "tickvals": [f * 10.0**k for f, k in ticks],
+        "ticktext": [_spelled(f, k) for f, k in ticks],
+    }
+
+
+def _spelled(factor: int, exponent: int) -> str:
+    """A factor times a power of ten, in digits unless it is small."""
+    if exponent >= -3:
+        return f"{factor * 10.0**exponent:,.{max(0, -exponent)}f}"
+    return f"{factor}·".removeprefix("1·") + f"10<sup>−{-exponent}</sup>"
 
 
 def f4(values: np.ndarray) -> np.ndarray:
     """Plotted data: single precision, which halves a stored figure and is more than a pixel can show."""
     return np.asarray(values, np.float32)
-
-
-DARK = {
-    "#FFFFFF": "#121212",  # the page's own background
-    INK: "#E3E3E3",
-    MUTED: "#A0A0A0",
-    FAINT: "#444444",
-    "#EEEEEE": "#2B2B2B",
-    # tints: areas behind text or points
-    "#A6CEE3": "#35586C",
-    "#A6CEE4": "#35586C",
-    "#66C5AB": "#1F5E4F",
-    "#F0C7A6": "#6B4426",
-    # shades of the sets' orange, green and pink for text
-    "#B04E00": "#F5914A",
-    "#007A59": "#3DC49A",
-    "#A3487C": "#E3A3C6",
-}
-"""What the site draws for these on a dark page. The colours of sets stay: a reader knows a set by them."""
