@@ -388,7 +388,7 @@ def test_a_figure_without_a_picture_or_a_caption_is_refused(tmp_path):
     del bare.cells[2].outputs[0].data[PICTURE]
     untold.cells[3].source = "Text."
     for notebook in (bare, untold):
-        with pytest.raises(ValueError, match="the figure of bars has no picture or no caption; `make notebooks`"):
+        with pytest.raises(ValueError, match="the figure of cell bars has no picture or no caption; `make notebooks`"):
             pages.page(notebook, tmp_path)
 
 

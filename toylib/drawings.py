@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+# {"data": [trace, ...], "layout": {...}} in plotly's names, with NumPy arrays for numbers.
 Drawing = dict[str, Any]
-"""`{"data": [trace, ...], "layout": {...}}` in plotly's names, with NumPy arrays for numbers."""
 
 
 def figure(draw: Callable[..., Drawing]) -> Callable[..., go.Figure]:
