@@ -22,6 +22,7 @@ from playwright.sync_api import Locator
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 MOVES = 60
+ECHO_BYTES = 400  # a message that only repeats the slider's is smaller, one with a figure is larger
 QUIET_MS = 150  # without a message, after which a move counts as finished
 
 WATCH = (
@@ -102,8 +103,8 @@ def kernel_ms(messages: list[dict]) -> float:
     sent = next(m for m in messages if m["direction"] == "send" and m["type"] == "comm_msg")
     received = [m for m in messages if m["direction"] == "recv"]
     begin = next(m["date"] for m in received if m["parent"] == sent["id"] and m["state"] == "busy")
-    largest = max((m for m in received if m["type"] == "comm_msg"), key=lambda m: m["bytes"])
-    return float((np.datetime64(largest["date"][:-1]) - np.datetime64(begin[:-1])) / np.timedelta64(1, "us")) / 1000
+    end = next(m["date"] for m in received if m["type"] == "comm_msg" and m["bytes"] > ECHO_BYTES)
+    return float((np.datetime64(end[:-1]) - np.datetime64(begin[:-1])) / np.timedelta64(1, "us")) / 1000
 
 
 def moves(lab: Lab, plot: Locator, handles: list[Locator]) -> dict[str, list[float]]:

@@ -16,7 +16,7 @@ from captions import caption, without_link
 from compare import PICTURE, PLOTLY
 from nbformat import NotebookNode
 
-CLOSER = 0.7  # the eye of the hero, which shows no axes
+CLOSER = 0.83  # the eye of the hero, which shows no axes
 DOWNLOAD = '\n\n<p class="download"><a href="{0}.ipynb" download>Download this notebook</a></p>'
 KERNEL = "<figcaption>One view of an explorer: its sliders need a kernel, <code>make lab</code>.</figcaption>"
 

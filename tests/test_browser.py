@@ -284,6 +284,7 @@ def test_a_notebook_runs_in_jupyterlab(context, address, name):
             assert len(values) > 1
         lab.evaluate("None")  # the kernel has seen it all
         CHECKS[name](lab)
+        assert lab.evaluate("explorer._error.value") == ""
         lab.screenshot(Path(name).stem)
         assert lab.problems == []
 

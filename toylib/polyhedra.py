@@ -130,7 +130,7 @@ def _layout(t: Trajectory, title: str, panels: Sequence[tuple], levels: Mapping[
     layout = {
         "xaxis": {**features, "domain": [0.66, 0.98], "anchor": "y"},
         "yaxis": {**features, "domain": [0.74, 0.95], "anchor": "x", "autorange": "reversed"},
-        "scene": {**_scene(), "domain": {"x": [0, 0.6], "y": [0.65, 1]}},
+        "scene": {**_scene(), "domain": {"x": [0, 0.6], "y": [0.64, 1]}},
     }
     heading = {"xref": "x domain", "yref": "y domain", "x": 0.5, "y": 1, "yanchor": "bottom", "showarrow": False}
     annotations = [{**heading, "text": "Gram matrix WᵀW"}]
@@ -278,7 +278,7 @@ def _scene(*, ticks: bool = True) -> dict:
     return {
         **{f"{name}axis": {**axis, "title": {"text": title}} for name, title in zip("xyz", titles, strict=True)},
         "aspectmode": "cube",
-        "camera": {"eye": {"x": 1.9, "y": 1.6, "z": 0.98}, "center": {"x": 0, "y": 0, "z": -0.1}}
+        "camera": {"eye": {"x": 1.6, "y": 1.35, "z": 0.83}, "center": {"x": 0, "y": 0, "z": -0.08}}
         if ticks
         else {"eye": {"x": 1.2, "y": 1.0, "z": 0.62}},
         "uirevision": "camera",
