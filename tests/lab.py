@@ -206,6 +206,27 @@ class Lab:
         target = rail["x"] + fraction * rail["width"]
         self.drag(plot.locator(".slider-grip-rect"), target - grip["x"] - grip["width"] / 2)
 
+    def eye(self, plot: Locator) -> dict[str, float]:
+        """Read back from where a 3-D plot is seen."""
+        return plot.evaluate("gd => gd._fullLayout.scene._scene.getCamera().eye")
+
+    def turn(self, plot: Locator) -> dict[str, float]:
+        """Turn a 3-D plot with the mouse; return from where it is seen then."""
+        before = self.eye(plot)
+        self.page.wait_for_timeout(300)  # a scene answers a moment after it is drawn
+        canvas = plot.locator("canvas").first
+        canvas.scroll_into_view_if_needed()
+        box = canvas.bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        self.page.mouse.move(x, y)
+        self.page.mouse.down()
+        self.page.mouse.move(x + 100, y, steps=5)
+        self.page.wait_for_timeout(500)  # and turns on for one
+        self.page.mouse.up()
+        after = self.eye(plot)
+        assert max(abs(after[axis] - before[axis]) for axis in "xyz") > 0.3
+        return after
+
     def data(self, plot: Locator) -> list[dict]:
         """Read back the traces a plot has drawn, their numbers as arrays."""
         script = """gd => JSON.stringify(gd.data || [], (key, value) =>

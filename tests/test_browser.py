@@ -188,6 +188,10 @@ def check_story(lab: Lab) -> None:
     lab.wait_for_data(plot, {**expected, (losses, "y"): lab.evaluate("explored.losses[5, 1].values")})
     lab.drag(lab.slider(cell, "step"), 1000)
     lab.wait_for_data(plot, shown("explored.weights[5, 1, -1].values", of="explored[dict(S=5, seed=1)]"))
+    turned = lab.turn(plot)
+    lab.press(lab.slider(cell, "step"), "ArrowLeft")
+    lab.wait_for_data(plot, shown("explored.weights[5, 1, -2].values", of="explored[dict(S=5, seed=1)]"))
+    assert lab.eye(plot) == pytest.approx(turned, abs=0.05)
     lab.screenshot("geometry-explorer", plot)
     baked = lab.plot(lab.cell("figures.frames("))
     for fraction, stop in ((0.0, 0), (1.0, -1)):
@@ -358,28 +362,17 @@ def test_figures_follow_the_theme_and_keep_the_readers_view(context, site):
         reader.theme("light")
         light = plot.evaluate(look)
         assert light == [INK, "rgb(255, 255, 255)"]
-        camera = "gd => gd._fullLayout.scene._scene.getCamera().eye"
-        before = plot.evaluate(camera)
-        reader.page.wait_for_timeout(300)  # a scene answers a moment after it is drawn
-        box = plot.locator("canvas").bounding_box()
-        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-        reader.page.mouse.move(x, y)
-        reader.page.mouse.down()
-        reader.page.mouse.move(x + 100, y, steps=5)
-        reader.page.wait_for_timeout(500)  # and turns on for one
-        reader.page.mouse.up()
-        turned = plot.evaluate(camera)
-        assert abs(turned["y"] - before["y"]) > 0.5
+        turned = reader.turn(plot)
         reader.press(reader.slider(hero, "step"), "Home")
         reader.wait_for_data(plot, reader.frame(hero, 0))
-        assert plot.evaluate(camera) == pytest.approx(turned, abs=0.05)
+        assert reader.eye(plot) == pytest.approx(turned, abs=0.05)
         reader.theme("dark")
         reader.wait_for_data(plot, reader.frame(hero, 0))
         reader.page.wait_for_function(
             "gd => gd.layout.template.layout.font.color != '#222222'", arg=plot.element_handle()
         )
         assert plot.evaluate(look) == [DARK[INK], "rgb(18, 18, 18)"]
-        assert plot.evaluate(camera) == pytest.approx(turned, abs=0.05)
+        assert reader.eye(plot) == pytest.approx(turned, abs=0.05)
         reader.theme("light")
         reader.page.wait_for_function(
             "gd => gd.layout.template.layout.font.color == '#222222'", arg=plot.element_handle()

@@ -160,6 +160,9 @@ def test_sliders_that_move_together_cost_one_drawing():
 
     asyncio.run(in_a_kernel())
     assert len(messages) == 4
+    with pytest.raises(ValueError, match=r"only controls move, got \['time'\]; there are \['amount', 'step'\]"):
+        shown.move(step=0, time=1)
+    assert len(messages) == 4
     assert error(shown) == ""
 
 

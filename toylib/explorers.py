@@ -38,10 +38,9 @@ class Control(NamedTuple):
 class Explorer:
     """Labelled sliders over one live plot.
 
-    In JupyterLab it shows the sliders (arrow keys, Home and End move the one in focus), Play where there is a time
-    axis, and Reset. Sliders that move together cost one drawing. An error in drawing appears below the sliders, and the
-    plot stays as it was. When its cell runs again, the explorer of the run before is closed, callbacks included.
-    Stored, and without a kernel, it shows the figure of the values it has.
+    It shows the sliders (arrow keys, Home and End move the one in focus), Play where there is a time axis, and Reset.
+    Sliders that move together cost one drawing. An error in drawing appears below the sliders, and the plot stays as it
+    was. When its cell runs again, the explorer of the run before is closed. Without a kernel there is its figure.
 
     Args:
         name: of the explorer.
@@ -115,7 +114,13 @@ class Explorer:
         return self._draw(**{control: slider.value for control, slider in self.sliders.items()})
 
     def move(self, **positions: int) -> None:
-        """Move several sliders to positions among their stops, with one drawing."""
+        """Move several sliders to positions among their stops, with one drawing.
+
+        Raises:
+            ValueError: no control has the name.
+        """
+        if unknown := set(positions) - set(self.sliders):
+            raise ValueError(f"only controls move, got {sorted(unknown)}; there are {sorted(self.sliders)}")
         with self._redraw.held():
             for control, position in positions.items():
                 self.sliders[control].index = position
@@ -142,7 +147,7 @@ class Explorer:
             self._error.value = ""
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        """The live widget; for a page without a kernel the figure; fixed text, so that stored outputs compare."""
+        """The live widget; the figure, for a page without a kernel; fixed text, so that stored outputs compare."""
         return {
             **self._view._repr_mimebundle_(**kwargs),
             "text/plain": f"<explorer: {self.name}>",
