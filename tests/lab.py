@@ -233,7 +233,7 @@ class Lab:
             key.startsWith('_') ? undefined : ArrayBuffer.isView(value) ? Array.from(value) : value)"""
         return [{key: _decode(value) for key, value in trace.items()} for trace in json.loads(plot.evaluate(script))]
 
-    def wait_for_data(self, plot: Locator, expected: dict[tuple[int, str], Any]) -> float:
+    def wait_for_data(self, plot: Locator, expected: dict[tuple[int, str], Any], within: float = DRAWN_S) -> float:
         """Wait until the plot shows these arrays, given by trace and key; return the seconds this took."""
         start = time.perf_counter()
         while True:
@@ -243,7 +243,7 @@ class Lab:
                     np.testing.assert_allclose(drawn[trace][key], np.asarray(values, float), rtol=1e-5, atol=1e-6)
                 return seconds
             except (AssertionError, LookupError):
-                if seconds > DRAWN_S:
+                if seconds > within:
                     raise
 
     def screenshot(self, name: str, target: Locator | None = None) -> None:

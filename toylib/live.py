@@ -12,7 +12,7 @@ from ipykernel.ipkernel import IPythonKernel
 
 from toylib.drawings import Drawing, changes, compact
 
-_TOGETHER_S = 0.002  # between two requests that count as one; messages sent in one go arrive within a millisecond
+_TOGETHER_S = 0.004  # between two requests that count as one; a kernel takes a millisecond or two for a message
 
 
 class Plot(anywidget.AnyWidget):
