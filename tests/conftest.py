@@ -10,6 +10,7 @@ import optax
 import pytest
 import small
 from hypothesis import settings
+from lab import BROWSER
 
 os.environ["TQDM_DISABLE"] = "1"
 
@@ -20,6 +21,16 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 settings.register_profile("toylib", deadline=None, derandomize=True, database=None)
 settings.load_profile("toylib")
+
+
+collect_ignore = ["test_browser.py", "test_store.py"]
+if BROWSER or os.environ.get("REQUIRE_BROWSER") == "1":
+    collect_ignore.clear()
+
+
+def pytest_report_header() -> list[str]:
+    """Say what is left out on a machine without a browser."""
+    return [f"left out, for there is no Chromium or Chrome: {', '.join(collect_ignore)}"] if collect_ignore else []
 
 
 def _with_standard_promotion(function):

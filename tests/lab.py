@@ -26,7 +26,6 @@ from typing import Any
 
 import nbformat
 import numpy as np
-import pytest
 from compare import array
 from nbformat import NotebookNode
 from playwright.sync_api import BrowserContext, Locator, Page, sync_playwright
@@ -41,12 +40,6 @@ SETTINGS = {
     "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
 }
 CURRENT = "window.jupyterapp.shell.currentWidget"
-
-
-def skip_without_browser() -> None:
-    """Skip the tests of a module where there is no browser, unless one is required."""
-    if BROWSER is None and os.environ.get("REQUIRE_BROWSER") != "1":
-        pytest.skip("no Chromium or Chrome on this machine", allow_module_level=True)
 
 
 @contextmanager

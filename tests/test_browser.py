@@ -1,4 +1,4 @@
-"""What needs a real browser: storing notebooks with pictures, running them in JupyterLab, and reading the site."""
+"""Notebooks in JupyterLab and the site from disk, in a real browser: every slider moved, every plot read back."""
 
 import shutil
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import nbformat
 import numpy as np
 import pytest
 from compare import PLOTLY, WIDGET
-from lab import Lab, browse, opened, serve, skip_without_browser
+from lab import Lab, browse, opened, serve
 from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import BrowserContext, Locator
 from reader import DRAWN, reading
@@ -19,7 +19,6 @@ from toylib.style import DARK, INK
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(path.name for path in FOLDER.glob("*.ipynb"))
-skip_without_browser()
 
 
 @pytest.fixture(scope="module")
@@ -196,9 +195,11 @@ def check_story(lab: Lab) -> None:
     assert lab.eye(plot) == pytest.approx(turned, abs=0.05)
     lab.screenshot("geometry-explorer", plot)
     baked = lab.plot(lab.cell("figures.frames("))
+    turned = lab.turn(baked)
     for fraction, stop in ((0.0, 0), (1.0, -1)):
         lab.scrub(baked, fraction)
         lab.wait_for_data(baked, shown(f"run.weights[stops[{stop}]]"))
+        assert lab.eye(baked) == pytest.approx(turned, abs=0.05)
     lab.screenshot("story", baked)
 
 

@@ -7,11 +7,8 @@ from pathlib import Path
 
 import nbformat
 from compare import PICTURE, PLOTLY
-from lab import skip_without_browser
 from nbformat import NotebookNode
 from small import run_store
-
-skip_without_browser()
 
 
 def code_cells(path: Path) -> list[NotebookNode]:
