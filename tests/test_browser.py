@@ -64,6 +64,9 @@ def test_an_explorer_is_a_live_widget_not_its_picture(small, explorer):
     assert {WIDGET, PLOTLY} <= outputs[0].data.keys()
     assert cell.locator(".js-plotly-plot").count() == 1
     assert cell.locator(".noUi-handle").count() == 2
+    buttons = [button.get_attribute("data-title") for button in cell.locator(".modebar-btn").all()]
+    assert "Zoom in" in buttons
+    assert not any("Share" in title or "Cloud" in title for title in buttons)
     assert cell.get_by_title("which curve (arrow keys, Home, End)").count() > 0
 
 

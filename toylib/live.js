@@ -26,7 +26,8 @@ export default {
     const plot = document.createElement("div")
     el.append(plot)
     const { data, layout } = structuredClone(model.get("_figure"))
-    Plotly.newPlot(plot, data, layout, { displaylogo: false })
+    // Nothing leaves the page: plotly's button that sends a figure to its cloud goes.
+    Plotly.newPlot(plot, data, layout, { displaylogo: false, modeBarButtonsToRemove: ["sendChartToCloud"] })
     // Moves that arrive while the browser is busy cost one drawing.
     let waiting = 0
     const move = message => {
