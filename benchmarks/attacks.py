@@ -22,7 +22,7 @@ from toylib.training import train
 SAMPLES, STEPS, STARTS, S = 128, 40, 13, 0.9
 
 
-def trained(n: int, m: int) -> tuple[Params, jax.Array, float]:
+def train_points(n: int, m: int) -> tuple[Params, jax.Array, float]:
     """A model, inputs and a norm."""
     features = Independent(n)
     options = {"n_hidden": m, "n_steps": 1000, "optimizer": optax.adam(1e-2), "snapshots": [1000], "progress": False}
@@ -61,7 +61,7 @@ def foolbox_pgd(params: Params, x: jax.Array, radius: float) -> float:
 
 def main() -> None:
     """Print the table."""
-    params, x, radius = trained(100, 20)
+    params, x, radius = train_points(100, 20)
     key, rate = jax.random.key(2), matmul_rate()
     limit = STEPS * STARTS * 4 * 2 * params.W.size / rate
     peer = STARTS * foolbox_pgd(params, x, radius)
@@ -71,15 +71,15 @@ def main() -> None:
         "analytic, ±": each(lambda v: analytic(params, v, radius, signs="±"), x),
     }
     print(f"attacks, n = 100, m = 20, {STEPS} steps from {STARTS} starts; products run at {rate / 1e9:.0f} GFLOP/s")
-    print(f"  {'':24}{'ms a sample':>12}{'of foolbox':>12}{'of the products':>17}")
+    print(f"  {'':24}{'ms per sample':>14}{'of foolbox':>12}{'of the products':>17}")
     for name, time in {"foolbox L2 PGD, × starts": peer, **ours}.items():
-        print(f"  {name:24}{1e3 * time:12.2f}{time / peer:12.2f}{time / limit:17.1f}")
-    print(f"  {'':24}{'ms a sample':>12}{'of our pgd':>12}")
+        print(f"  {name:24}{1e3 * time:14.2f}{time / peer:12.2f}{time / limit:17.1f}")
+    print(f"  {'':24}{'ms per sample':>14}{'of our pgd':>12}")
     for n, m in ((6, 2), (6, 3), (100, 20)):
-        params, x, radius = trained(n, m)
+        params, x, radius = train_points(n, m)
         search = each(lambda v, p=params, r=radius: pgd(p, v, r, key=key), x)
         bracket = each(partial(worst_case, params, radius=radius), x, batch=1 if m <= 3 else 8)
-        print(f"  {f'worst_case, m = {m}':24}{1e3 * bracket:12.2f}{bracket / search:12.2f}")
+        print(f"  {f'worst_case, m = {m}':24}{1e3 * bracket:14.2f}{bracket / search:12.2f}")
 
 
 if __name__ == "__main__":

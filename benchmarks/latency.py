@@ -69,19 +69,18 @@ ALONE = """async (gd, quiet) => {
 # Takes the sliders over from our plot.
 PEER = """
 import plotly.graph_objects as go
-from toylib.drawings import changes
 
-peer = go.FigureWidget(explorer.figure)
 shown = [explorer.drawing()]
+peer = go.FigureWidget(shown[0].figure())
 
 
 def move(_):
     drawing = explorer.drawing()
-    traces, layout = changes(shown.pop(), drawing)
+    traces, layout = shown.pop().changes(drawing)
     with peer.batch_update():
         for i, names in traces.items():
-            peer.data[i].update({name: drawing["data"][i][name] for name in names}, overwrite=True)
-        peer.layout.update({name: drawing["layout"][name] for name in layout}, overwrite=True)
+            peer.data[i].update({name: drawing.data[i][name] for name in names}, overwrite=True)
+        peer.layout.update({name: drawing.layout[name] for name in layout}, overwrite=True)
     shown.append(drawing)
 
 
@@ -149,11 +148,11 @@ def main() -> None:
                 with opened(context, address, name) as lab:
                     lab.run_all()
                     lab.page.evaluate(WATCH)
-                    cell = lab.cell("explorer = explorers.")
+                    cell = lab.cell("explorer = explore")
                     handles = cell.locator(".noUi-handle").all()
                     print(told(name.partition(".")[0], moves(lab, lab.plot(cell), handles)), flush=True)
                     sources = [c.source for c in lab.notebook().cells]
-                    at = next(i for i, source in enumerate(sources) if "explorer = explorers." in source) + 1
+                    at = next(i for i, source in enumerate(sources) if "explorer = explore" in source) + 1
                     lab.page.evaluate(INSERT, [at, PEER.strip()])
                     peer = lab.plot(lab.cell("peer = go.FigureWidget"))
                     peer.wait_for()

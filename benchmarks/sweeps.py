@@ -33,7 +33,7 @@ ONE_THREAD = {"NPROC": "1"}  # the size of XLA's pool of threads; its flags for 
 
 
 def models(S, seed, *, n_steps: int, key: jax.Array) -> dict:
-    """Train one model a point."""
+    """Train one model per point."""
     axes = sweeps.product(S=S, seed=seed)
     keys = jax.vmap(lambda number: jax.random.fold_in(key, number))(axes["seed"])
     options = {"n_hidden": 3, "n_steps": n_steps, "snapshots": [n_steps], "progress": False}

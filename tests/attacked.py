@@ -1,5 +1,6 @@
 """The library's attacks on many models, or many inputs of one, at once."""
 
+import inspect
 from functools import cache, partial
 
 import brute
@@ -7,32 +8,36 @@ import jax
 import numpy as np
 from brute import Case
 
+from toylib import attacks
 from toylib.attacks import analytic, latent, one_step, pgd, random_direction, random_feature
 
 
-def with_key(attack):
-    return lambda params, x, radius, key: attack(params, x, radius, key=key)
+def _is_attack(thing):
+    """Whether this is a function of params, x, radius, with a keyword key."""
+    parameters = inspect.signature(thing).parameters if inspect.isfunction(thing) else {}
+    key = parameters.get("key")
+    return [*parameters][:3] == ["params", "x", "radius"] and key is not None and key.kind is key.KEYWORD_ONLY
 
 
-def without_key(attack):
-    return lambda params, x, radius, key: attack(params, x, radius)
-
-
+ROOM = {name: getattr(attacks, name) for name in attacks.__all__ if _is_attack(getattr(attacks, name))}
+"""Every attack that the face of the room has."""
 ATTACKS = {
-    "analytic +": without_key(analytic),
-    "analytic ±": without_key(partial(analytic, signs="±")),
-    "random feature +": with_key(random_feature),
-    "random direction": with_key(random_direction),
-    "one step": with_key(one_step),
-    "one noisy step": with_key(partial(one_step, noise=0.1)),
-    "pgd": with_key(pgd),
-    "pgd from analytic": with_key(partial(pgd, starts=("analytic",))),
-    "latent": with_key(latent),
+    "analytic +": analytic,
+    "analytic ±": partial(analytic, signs="±"),
+    "random feature +": random_feature,
+    "random direction": random_direction,
+    "random direction in the row space": partial(random_direction, row_space=True),
+    "one step": one_step,
+    "one noisy step": partial(one_step, noise=0.1),
+    "pgd": pgd,
+    "pgd from analytic": partial(pgd, starts=("analytic",)),
+    "latent": latent,
 }
+ATTACKS |= {name: attack for name, attack in ROOM.items() if attack not in ATTACKS.values()}  # what is new in the room
 _MANY = {name: jax.jit(jax.vmap(attack)) for name, attack in ATTACKS.items()}
 INPUTS = 67
-BATCH = {name: jax.jit(jax.vmap(attack, (None, 0, None, 0))) for name, attack in ATTACKS.items()}
-"""For INPUTS samples of one model."""
+BATCH = {name: jax.jit(jax.vmap(attack, (None, 0, None))) for name, attack in ATTACKS.items()}
+"""For INPUTS samples of one model, each with a key."""
 
 
 def _awkward():
@@ -51,7 +56,8 @@ CASES = [*MIXED, *_awkward()]
 @cache
 def deltas_of(name):
     """The attacks of one kind on CASES, (cases, n)."""
-    return np.asarray(_MANY[name](*brute.stacked(CASES), jax.random.split(jax.random.key(0), len(CASES))), np.float64)
+    keys = jax.random.split(jax.random.key(0), len(CASES))
+    return np.asarray(_MANY[name](*brute.stacked(CASES), key=keys), np.float64)
 
 
 def mixed(name):

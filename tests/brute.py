@@ -6,7 +6,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from toylib.features import Independent
 from toylib.model import Params
@@ -140,7 +139,7 @@ def trained():
         n_steps=600,
         batch_size=256,
         scale=0.1,
-        optimizer=optax.adam(3e-3),
+        learning_rate=3e-3,
         snapshots=[0, 600],
         progress=False,
     )

@@ -6,15 +6,12 @@ import sys
 from pathlib import Path
 
 import jax
-import optax
 import pytest
 import small
 from hypothesis import settings
 from lab import BROWSER
 
 os.environ["TQDM_DISABLE"] = "1"
-
-from toylib import certificates, optimizers
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -32,29 +29,6 @@ def pytest_report_header() -> list[str]:
     """Say what is left out on a machine without a browser."""
     return [f"left out, for there is no Chromium or Chrome: {', '.join(collect_ignore)}"] if collect_ignore else []
 
-
-def _with_standard_promotion(function):
-    def relaxed(*args, **kwargs):
-        with jax.numpy_dtype_promotion("standard"):
-            return function(*args, **kwargs)
-
-    return relaxed
-
-
-def _relaxed(optimizer):
-    return optax.GradientTransformation(
-        _with_standard_promotion(optimizer.init), _with_standard_promotion(optimizer.update)
-    )
-
-
-def _patch_optax() -> None:
-    """Let optax, and nothing else, promote dtypes: its Adam divides by 1 - b1**count, a float to an int32 power."""
-    build = optimizers.Static.build
-    optimizers.Static.build = lambda self, rates: _relaxed(build(self, rates))
-    certificates._OPTIMIZER = _relaxed(certificates._OPTIMIZER)
-
-
-_patch_optax()
 
 _COMPILED: list[str] = []
 

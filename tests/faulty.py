@@ -1,4 +1,4 @@
-"""Programs that tests/test_faults.py starts and kills: a sweep, and a cluster for it to run on.
+"""Programs that tests/sweeps/test_faults.py starts and kills: a sweep, and a cluster for it to run on.
 
 python faulty.py sweep STORE LOG WHERE NUMBER [ADDRESS]   kills itself WHERE at batch NUMBER, unless WHERE is "never"
 python faulty.py cluster                                  prints address and worker ids; ends with its input
@@ -50,7 +50,8 @@ def kill_at(store, where, number):
 
 
 def sweep(path, log, where, number, address=None):
-    from toylib import store, sweeps
+    from toylib.sweeps import _run as sweeps
+    from toylib.sweeps import _store as store
 
     if where != "never":
         kill_at(store, where, int(number))

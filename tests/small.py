@@ -1,4 +1,4 @@
-"""A small notebook with what ours have: an explorer, plotly frames with a slider, and 3-D."""
+"""A small notebook with what ours have: an explorer, a drawing that scrubs, and a 3-D figure of plotly itself."""
 
 import os
 import shutil
@@ -15,21 +15,19 @@ CURVES = np.float32([[0.0, 1.0, 3.0], [2.0, 0.5, -1.0], [0.25, 0.0, 1.5]])
 
 CELLS = [
     "import numpy as np, plotly.graph_objects as go\n"
-    "from toylib.explorers import Control, Explorer\n"
+    "from toylib.explorers import explore\n"
+    "from toylib.figures import Drawing, frames\n"
     f"curves = np.float32({CURVES.tolist()})\n"
     "layout = {'template': 'none', 'width': 700, 'height': 300}\n"
     "drawn = []",
-    """def draw(curve, factor):
+    """def draw(curve, factor=1):
     drawn.append((curve, factor))
-    return {"data": [{"type": "scatter", "y": (factor + 1) * curves[curve]}], "layout": layout}
+    return Drawing([{"type": "scatter", "y": factor * curves[curve]}], layout)
 
-controls = {"curve": Control(["a", "b", "c", "none"], "which curve"), "factor": Control(["1", "2"], "times what")}
-explorer = Explorer("curve", draw, controls, play="curve")
+explorer = explore(draw, play="curve", curve={"a": 0, "b": 1, "c": 2, "none": 3}, factor=[1, 2])
 explorer""",
-    """frames = [go.Frame(data=[go.Scatter(y=curve)], name=str(i)) for i, curve in enumerate(curves)]
-now = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
-steps = [{"method": "animate", "label": frame.name, "args": [[frame.name], now]} for frame in frames]
-go.Figure(go.Scatter(y=curves[0]), {**layout, "sliders": [{"steps": steps}]}, frames)""",
+    """baked = frames(lambda curve: draw(curve).with_layout(height=240), curve=range(3))
+baked""",
     "go.Figure(go.Scatter3d(x=curves[0], y=curves[1], z=curves[2]), layout)",
 ]
 

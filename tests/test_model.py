@@ -1,5 +1,7 @@
 """The model and its loss against NumPy, closed forms and finite differences."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,16 +14,16 @@ P = 0.1
 ROOT3 = 1 / np.sqrt(3)
 
 
-def numpy_loss(W, b, x, *, weights=None, importance=None, linear=False):
+def numpy_loss(W, b, x, *, target=None, weights=None, importance=None, linear=False):
     """Return the loss in double precision, one sample after the other."""
-    W, b, x = (np.asarray(a, np.float64) for a in (W, b, x))
+    W, b, x, target = (np.asarray(a, np.float64) for a in (W, b, x, x if target is None else target))
     weights = np.full(len(x), 1 / len(x)) if weights is None else np.asarray(weights, np.float64)
     importance = np.ones(len(b)) if importance is None else np.asarray(importance, np.float64)
     total = 0.0
-    for sample, weight in zip(x, weights, strict=True):
+    for sample, wanted, weight in zip(x, target, weights, strict=True):
         hidden = W @ sample
         out = W.T @ hidden + b
-        total += weight * sum(importance * ((out if linear else np.maximum(out, 0)) - sample) ** 2)
+        total += weight * sum(importance * ((out if linear else np.maximum(out, 0)) - wanted) ** 2)
     return total
 
 
@@ -103,6 +105,20 @@ def test_loss_and_reconstruction_equal_numpy(m, n, linear):
 
 
 @pytest.mark.parametrize("linear", [False, True])
+@pytest.mark.parametrize(("m", "n"), SHAPES)
+def test_loss_of_another_target_than_the_input(m, n, linear):
+    W, b, x, weights, importance = random_case(m, n)
+    target = x[::-1] + 0.3
+    params, samples, wanted = params_of(W, b), jnp.asarray(x, jnp.float32), jnp.asarray(target, jnp.float32)
+    for options in ({}, {"weights": weights, "importance": importance}):
+        arrays = {name: jnp.asarray(value, jnp.float32) for name, value in options.items()}
+        expected = numpy_loss(W, b, x, target=target, linear=linear, **options)
+        assert float(loss(params, samples, target=wanted, linear=linear, **arrays)) == pytest.approx(expected, rel=1e-5)
+    itself = loss(params, samples, target=samples, linear=linear)
+    assert float(itself) == float(loss(params, samples, linear=linear))
+
+
+@pytest.mark.parametrize("linear", [False, True])
 @pytest.mark.parametrize(("m", "n"), [(3, 6), (2, 6)])
 def test_gradient_equals_finite_differences(m, n, linear):
     W, b, x, weights, importance = random_case(m, n)
@@ -148,53 +164,148 @@ def test_init_is_scaled_normal_with_zero_bias():
     assert float(abs(init(2, 2, key=jax.random.key(0), scale=0.0).W).max()) == 0
 
 
+SIZES = "pass a Python int from 1 up, since sizes cannot be traced"
+SCALE = "scale must be at least 0 and finite in single precision, got {}; it is a standard deviation, such as 0.01"
+
+
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"n_features": 0}, ValueError, "n_features must be at least 1, got 0; pass a larger number"),
-        ({"n_hidden": -1}, ValueError, "n_hidden must be at least 1, got -1; pass a larger number"),
-        ({"n_hidden": 2.0}, TypeError, "n_hidden must be an integer, got 2.0; sizes are static"),
-        ({"scale": -0.1}, ValueError, r"scale must lie in \[0, inf\), got -0.1; pass a finite value"),
-        ({"scale": np.nan}, ValueError, r"scale must lie in \[0, inf\), got nan; pass a finite value"),
-        ({"key": 0}, TypeError, "key must come from jax.random.key, got 0"),
-        ({"key": np.array([0, 1], np.uint32)}, TypeError, "old-style PRNGKey arrays are not accepted"),
+        ({"n_features": 0}, ValueError, f"n_features must be at least 1, got 0; {SIZES}"),
+        ({"n_hidden": -1}, ValueError, f"n_hidden must be at least 1, got -1; {SIZES}"),
+        ({"n_hidden": 2.0}, TypeError, f"n_hidden must be an integer, got 2.0; {SIZES}"),
+        ({"scale": -0.1}, ValueError, SCALE.format("-0.1")),
+        ({"scale": np.nan}, ValueError, SCALE.format("nan")),
+        ({"scale": 1e39}, ValueError, SCALE.format("1e+39")),
+        (
+            {"scale": "a"},
+            TypeError,
+            "scale must be a real number, got 'a'; it is a standard deviation, such as 0.01",
+        ),
+        (
+            {"scale": np.array([0.1, 0.3])},
+            ValueError,
+            "scale must be a scalar, got shape (2,); jax.vmap over this function takes more",
+        ),
+        ({"key": 0}, TypeError, "key must come from jax.random.key, got 0; pass jax.random.key(seed)"),
+        (
+            {"key": np.array([0, 1], np.uint32)},
+            TypeError,
+            "key must come from jax.random.key, got an array of uint32; pass jax.random.key(seed)",
+        ),
+        (
+            {"key": jax.random.split(jax.random.key(0), 3)},
+            ValueError,
+            "key must have rank 0, got shape (3,); pass one key",
+        ),
     ],
 )
 def test_init_checks_its_arguments(change, error, message):
-    with pytest.raises(error, match=message):
+    with pytest.raises(error) as caught:
         init(**{"n_features": 6, "n_hidden": 3, "key": jax.random.key(0)} | change)
+    assert str(caught.value) == message
+
+
+def test_init_takes_more_scales_as_its_message_says():
+    scales = jnp.array([0.1, 0.3])
+    many = jax.vmap(lambda scale: init(6, 3, key=jax.random.key(0), scale=scale))(scales)
+    np.testing.assert_allclose(many.W[1], 3 * many.W[0], rtol=1e-6)
 
 
 X = jnp.zeros((4, 6))
 GOOD = params_of(np.zeros((3, 6)))
+FLOAT = "a floating-point array, got {}; convert it to jnp.float32"
+WIDTH = "W (3, 6) has 6 features"
+ROWS = "its rows are samples, so one sample is x[None]"
 
 
 @pytest.mark.parametrize(
     ("params", "x", "options", "error", "message"),
     [
-        (GOOD, jnp.zeros((4, 5)), {}, ValueError, r"x must have shape \(any, 6\), got \(4, 5\); .* use jax.vmap"),
-        (GOOD, jnp.zeros(6), {}, ValueError, r"x must have shape \(any, 6\), got \(6,\); .* use jax.vmap"),
-        (GOOD, jnp.zeros((0, 6)), {}, ValueError, r"x must have shape \(any, 6\), got \(0, 6\)"),
-        (GOOD, jnp.zeros((2, 4, 6)), {}, ValueError, r"x must have shape \(any, 6\), got \(2, 4, 6\)"),
-        (GOOD, jnp.zeros((4, 6), int), {}, TypeError, "x must be a floating-point array, got int32; convert it first"),
-        (GOOD, np.zeros((4, 6), bool), {}, TypeError, "x must be a floating-point array, got bool; convert it first"),
-        (Params(jnp.zeros((2, 3, 6)), GOOD.b), X, {}, ValueError, r"W must have shape \(any, any\), got \(2, 3, 6\)"),
-        (Params(GOOD.W, jnp.zeros(5)), X, {}, ValueError, r"b must have shape \(6\), got \(5,\)"),
-        (Params(jnp.zeros((3, 6), int), GOOD.b), X, {}, TypeError, "W must be a floating-point array, got int32"),
-        (GOOD, X, {"weights": jnp.full(4, 0.225)}, ValueError, "sum to 1, got sum 0.9; divide them by their sum"),
-        (GOOD, X, {"weights": jnp.array([1.5, -0.5, 0, 0])}, ValueError, "weights must be at least 0 and sum to 1"),
-        (GOOD, X, {"weights": jnp.array([jnp.nan, 1, 0, 0])}, ValueError, "got sum nan; divide them by their sum"),
-        (GOOD, X, {"weights": jnp.full(5, 0.2)}, ValueError, r"weights must have shape \(4\), got \(5,\)"),
-        (GOOD, X, {"importance": jnp.ones(5)}, ValueError, r"importance must have shape \(6\), got \(5,\)"),
+        (GOOD, jnp.zeros((4, 5)), {}, ValueError, f"x must have shape (any, 6), got (4, 5); {WIDTH}"),
+        (GOOD, jnp.zeros(6), {}, ValueError, f"x must have shape (any, 6), got (6,); {ROWS}"),
+        (GOOD, jnp.zeros((2, 4, 6)), {}, ValueError, f"x must have shape (any, 6), got (2, 4, 6); {ROWS}"),
+        (GOOD, jnp.zeros((0, 6)), {}, ValueError, f"x must have shape (any, 6), got (0, 6); {WIDTH}"),
+        (GOOD, jnp.zeros((4, 6), int), {}, TypeError, f"x must be {FLOAT.format('int32')}"),
+        (GOOD, np.zeros((4, 6), bool), {}, TypeError, f"x must be {FLOAT.format('bool')}"),
+        (GOOD, [[0.0] * 6], {}, TypeError, f"x must be {FLOAT.format('list')}"),
+        (
+            Params(jnp.zeros((2, 3, 6)), GOOD.b),
+            X,
+            {},
+            ValueError,
+            "W must have shape (any, any), got (2, 3, 6); it is one model's (m, n); jax.vmap takes more models",
+        ),
+        (Params(GOOD.W, jnp.zeros(5)), X, {}, ValueError, f"b must have shape (6), got (5,); {WIDTH}"),
+        (Params(jnp.zeros((3, 6), int), GOOD.b), X, {}, TypeError, f"W must be {FLOAT.format('int32')}"),
+        (GOOD.W, X, {}, TypeError, "params must have W and b, got ArrayImpl; pass toylib.model.Params(W, b)"),
+        (
+            GOOD,
+            X,
+            {"target": X[:3]},
+            ValueError,
+            "target must have shape (4, 6), got (3, 6); it stands beside x, sample by sample",
+        ),
+        (
+            GOOD,
+            X,
+            {"weights": jnp.full(4, 0.225)},
+            ValueError,
+            "weights must sum to 1, got sum 0.9; divide them by their sum",
+        ),
+        (
+            GOOD,
+            X,
+            {"weights": jnp.array([1.5, -0.5, 0, 0])},
+            ValueError,
+            "weights must be at least 0 and finite in single precision, got -0.5; they are the shares of the samples",
+        ),
+        (
+            GOOD,
+            X,
+            {"weights": jnp.array([jnp.nan, 1, 0, 0])},
+            ValueError,
+            "weights must be at least 0 and finite in single precision, got nan; they are the shares of the samples",
+        ),
+        (
+            GOOD,
+            X,
+            {"weights": jnp.full(5, 0.2)},
+            ValueError,
+            "weights must have shape (4), got (5,); they are one per sample",
+        ),
+        (
+            GOOD,
+            X,
+            {"importance": jnp.ones(5)},
+            ValueError,
+            "importance must have shape (6), got (5,); it is one factor per feature",
+        ),
     ],
 )
 def test_loss_checks_its_arguments(params, x, options, error, message):
-    with pytest.raises(error, match=message):
+    with pytest.raises(error) as caught:
         loss(params, x, **options)
+    assert str(caught.value) == message
+
+
+def test_loss_takes_what_its_messages_recommend():
+    W, b, x, *_ = random_case(3, 6)
+    params, x = params_of(W, b), jnp.asarray(x, jnp.float32)
+    one = float(loss(params, x[0][None]))
+    assert one == pytest.approx(numpy_loss(W, b, x[:1]), rel=1e-5)
+    models = jax.tree.map(lambda leaf: jnp.stack([leaf, 0.3 * leaf]), params)
+    np.testing.assert_allclose(
+        jax.vmap(loss, (0, None))(models, x),
+        [numpy_loss(W, b, x), numpy_loss(0.3 * W, 0.3 * b, x)],
+        rtol=1e-5,
+    )
+    weights = jnp.full(len(x), 0.225)
+    assert float(loss(params, x, weights=weights / weights.sum())) == pytest.approx(float(loss(params, x)), rel=1e-5)
 
 
 def test_reconstruct_checks_its_arguments():
-    with pytest.raises(ValueError, match=r"x must have shape \(6\), got \(5,\)"):
+    with pytest.raises(ValueError, match=re.escape(f"x must have shape (6), got (5,); {WIDTH}") + "$"):
         reconstruct(GOOD, jnp.zeros(5))
-    with pytest.raises(TypeError, match="x must be a floating-point array, got int32"):
+    with pytest.raises(TypeError, match=f"^x must be {FLOAT.format('int32')}$"):
         reconstruct(GOOD, jnp.zeros(6, int))

@@ -20,7 +20,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from plots import colours
 
-from toylib import style
+from toylib.figures import style
 
 TOP = Path(__file__).parents[1]
 NOTEBOOKS = sorted((TOP / "notebooks").glob("*.ipynb"))
@@ -188,10 +188,17 @@ def loose(figure: dict) -> list[str]:
     return sorted(found)
 
 
+def scrubbed(notebook):
+    """Figures with frames, by cell."""
+    return {cell_id: o.data[PLOTLY] for cell_id, o in figures(notebook).items() if o.data[PLOTLY].get("frames")}
+
+
+def test_notebooks_scrub_without_a_kernel():
+    assert sum(bool(scrubbed(nbformat.read(path, as_version=4))) for path in NOTEBOOKS) >= 4
+
+
 def test_ranges_stay_while_scrubbing(notebook):
-    scrubbed = {cell_id: o.data[PLOTLY] for cell_id, o in figures(notebook).items() if o.data[PLOTLY].get("frames")}
-    assert scrubbed
-    for cell_id, figure in scrubbed.items():
+    for cell_id, figure in scrubbed(notebook).items():
         assert loose(figure) == [], cell_id
         assert figure["layout"]["uirevision"]
         assert all("uirevision" not in frame.get("layout", {}) for frame in figure["frames"])

@@ -12,21 +12,23 @@ from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from types import GenericAlias
+from typing import _GenericAlias
 from urllib.parse import unquote, urlsplit
 
+import lists
 import nbformat
 import pages
 import plotly
 import pytest
 from compare import PICTURE, PLOTLY
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from test_readme import claims
 
-from toylib.style import DARK, INK, MUTED, SET_COLORS
+import toylib
+from toylib.figures.style import DARK, INK, MUTED, SET_COLORS
+from toylib.reporting import CLAIMS, Criterion
 
 TOP = Path(__file__).parents[1]
 NOTEBOOKS = {path.stem: nbformat.read(path, as_version=4) for path in sorted((TOP / "notebooks").glob("*.ipynb"))}
-MODULES = sorted(path.stem for path in (TOP / "toylib").glob("*.py") if path.stem != "__init__")
 LOADED = {"script": "src", "link": "href", "img": "src", "source": "src", "iframe": "src", "use": "href"}
 
 
@@ -205,28 +207,88 @@ def test_every_cell_and_printed_line_is_on_its_page(site, name):
             assert re.sub(r"\s+", " ", text).strip() in blocks
 
 
-def test_the_claims_are_those_of_the_notebooks(site):
-    (table,) = parsed(site / "claims.html").all("table")
-    cells = [cell.text.strip() for cell in parsed(site / "claims.html").all("td")]
-    rows = [tuple(cells[i : i + 4]) for i in range(0, len(cells), 4)]
-    smart = str.maketrans({"…": "...", "’": "'"})
-    assert [tuple(cell.translate(smart) for cell in row) for row in rows] == claims()
-    assert "verdict" in table.text
+def test_the_register_is_made_from_the_notebooks(site):
+    page = parsed(site / "claims.html")
+    cells = [re.sub(r"\s+", " ", cell.text).strip() for cell in page.all("td")]
+    rows = [cells[i : i + 5] for i in range(0, len(cells), 5)]
+    found = lists.claims(NOTEBOOKS)
+    assert len(rows) == len(found) > 30
+    smart = str.maketrans({"…": "...", "’": "'", "–": "--"})
+    for (name, sentence, criterion, measured, verdict), claims in zip(rows, in_tables(found), strict=True):
+        assert name == claims.name
+        assert sentence.translate(smart).startswith(claims.sentence)
+        assert criterion.translate(smart).startswith(f"{claims.criterion} ({claims.date})")
+        assert measured.translate(smart) == f"{claims.measured} (cell)"
+        assert verdict == (f"holds {claims.scope}" if claims.scope else claims.verdict)
+    links = {a.attributes["href"] for a in page.all("a")}
+    assert {f"{name}.html#{claim.cell}" for claim, name in found.items()} <= links
+    headings = [h.text.rstrip("#") for h in page.all("h2") if h.text.strip() != "Contents"]
+    assert headings == ["What the paper says", "What other papers say", "Our own questions"]
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_every_public_name_is_in_the_reference(site, name):
+def in_tables(claims):
+    order = {"paper": 0, "question": 2}
+    return sorted(claims, key=lambda claim: order.get(claim.source, 1))
+
+
+CRITERION = Criterion("C1", "paper", "it | falls", "in 9 of 10", "2026-11-25")
+
+
+def with_claims(*claims):
+    data = {CLAIMS: [claim._asdict() for claim in claims]}
+    return {
+        "0_small": new_notebook(cells=[new_code_cell("x", id="code-1", outputs=[new_output("display_data", data)])])
+    }
+
+
+def test_a_register_says_what_waits_and_what_changed():
+    old = {"criterion": "in 8 of 10", "date": "2026-11-20", "reason": "too *lenient*"}
+    criteria = {"C1": CRITERION, "C2": CRITERION._replace(name="C2", superseded=(old,))}
+    text = lists.register(with_claims(CRITERION.judge("9/10", True, cell="code-1")), criteria)
+    measured, waiting, changed = text.split("\n## ")[1:]
+    assert (
+        '| C1 | it \\| falls | in 9 of 10 (2026-11-25) | 9/10 (<a href="0_small.html#code-1">cell</a>) | holds |'
+        in measured
+    )
+    assert "| C2 | it \\| falls | in 9 of 10 (2026-11-25) |" in waiting
+    assert "| C2 | in 8 of 10 (2026-11-20) | too \\*lenient\\* |" in changed
+
+
+@pytest.mark.parametrize(
+    ("claim", "message"),
+    [
+        (CRITERION._replace(criterion="in 8 of 10"), "C1 of 0_small.ipynb must have the criterion of criteria.toml"),
+        (CRITERION._replace(name="C9"), "C9 of 0_small.ipynb must have the criterion of criteria.toml; store it again"),
+        (CRITERION, "C1 of 0_small.ipynb must name one of its cells, got code-2; mend it"),
+    ],
+)
+def test_a_claim_that_does_not_fit_stops_the_site(claim, message):
+    with pytest.raises(ValueError, match=message):
+        lists.register(with_claims(claim.judge("9/10", True, cell="code-2")), {"C1": CRITERION})
+
+
+def test_the_cards_are_the_rows_of_the_readme(site):
+    readme = (TOP / "README.md").read_text(encoding="utf-8")
+    shown = re.sub(r"\s+", " ", parsed(site / "index.html").text)
+    for name in NOTEBOOKS:
+        (line,) = re.findall(rf"^\| \[{name}\.ipynb\].*? \| (.*?) \|", readme, re.MULTILINE)
+        assert line in shown
+    with pytest.raises(ValueError, match=r"must list every notebook, got none of the name 0_new\.ipynb; add"):
+        lists.cards({"0_new": None}, readme)
+
+
+@pytest.mark.parametrize("room", toylib.__all__)
+def test_every_public_name_is_in_the_reference(site, room):
     ids = set().union(*(page.ids() for path, page in everything(site).items() if path.startswith("api/")))
-    module = importlib.import_module(f"toylib.{name}")
-    own = [key for key, value in vars(module).items() if callable(value) and inspect.getmodule(value) is module]
-    public = getattr(module, "__all__", [key for key in own if not key.startswith("_")])
-    public = [
-        key for key in public if not isinstance(getattr(module, key), GenericAlias)
-    ]  # an alias stands with its module
+    module = importlib.import_module(f"toylib.{room}")
+    own = [key for key, value in vars(module).items() if inspect.getmodule(value) is module and key[0] != "_"]
+    public = [key for key in getattr(module, "__all__", own) if callable(getattr(module, key))]
+    # An alias of a type stands with its module.
+    public = [key for key in public if not isinstance(getattr(module, key), GenericAlias | _GenericAlias)]
     assert public
-    assert f"module-toylib.{name}" in ids
-    assert {f"toylib.{name}.{key}" for key in public} <= ids
-    assert f"toylib.{name}" in {code.text for code in parsed(site / "api.html").all("code")}
+    assert f"module-toylib.{room}" in ids
+    assert {f"toylib.{room}.{key}" for key in public} <= ids
+    assert f"toylib.{room}" in {code.text for code in parsed(site / "api.html").all("code")}
 
 
 def formulas(notebook):

@@ -23,7 +23,7 @@ def test_stored_figures_have_pictures_of_their_size(stored):
         png = base64.b64decode(output.data[PICTURE])
         assert png.startswith(b"\x89PNG")
         assert [int.from_bytes(png[16:20]), int.from_bytes(png[20:24])] == [700, 300]
-    assert outputs[0].data["text/plain"] == "<explorer: curve>"
+    assert outputs[0].data["text/plain"] == "<explorer: curve, factor>"
 
 
 def test_storing_again_changes_nothing_and_redraws_only_changed_figures(stored, tmp_path):

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from toylib.checks import check_array, check_key, check_real, check_size
+from toylib._checks import check_array, check_key, check_model, check_real, check_size, is_traced
 
 
 class Params(NamedTuple):
@@ -35,10 +35,14 @@ def init(n_features: int, n_hidden: int, *, key: jax.Array, scale: ArrayLike = 0
 
     Raises:
         ValueError, TypeError: sizes below 1, a negative or non-finite scale, an old-style key.
+
+    >>> import jax
+    >>> init(n_features=5, n_hidden=2, key=jax.random.key(0)).W.shape
+    (2, 5)
     """
     shape = (check_size("n_hidden", n_hidden), check_size("n_features", n_features))
     check_key("key", key)
-    check_real("scale", scale, minimum=0.0)
+    check_real("scale", scale, "it is a standard deviation, such as 0.01", least=0)
     return Params(jax.random.normal(key, shape) * jnp.float32(scale), jnp.zeros(n_features))
 
 
@@ -55,6 +59,10 @@ def reconstruct(params: Params, x: jax.Array, *, linear: bool = False) -> jax.Ar
 
     Raises:
         ValueError, TypeError: ranks or widths that do not fit.
+
+    >>> import jax.numpy as jnp
+    >>> reconstruct(Params(jnp.eye(2, 3), jnp.zeros(3)), jnp.array([0.5, 0.25, 1.0])).tolist()
+    [0.5, 0.25, 0.0]
     """
     check_model(params, x, (*jnp.shape(x)[:-1], None))
     z = (x @ params.W.T) @ params.W + jnp.broadcast_to(params.b, x.shape)
@@ -65,15 +73,21 @@ def loss(
     params: Params,
     x: jax.Array,
     *,
+    target: jax.Array | None = None,
     weights: jax.Array | None = None,
     importance: jax.Array | None = None,
     linear: bool = False,
 ) -> jax.Array:
     """Squared reconstruction error, summed over features and averaged over the batch.
 
+    Under jax.vmap over models that share x, Wᵀ W x becomes one matrix product, (models · n, n) by (n, batch): with
+    m = 3, n = 6 several times faster than two products per model. Where n > 2m the two products cost less. Samples are
+    columns inside, and training hands in transposed columns, so that nothing is transposed there.
+
     Args:
         params: one model.
         x: (batch, n).
+        target: (batch, n), what is to be reconstructed where this is not x, as under attack.
         weights: (batch,), summing to 1: replaces the plain average, as with `Features.population`.
         importance: (n,), the factor of each feature's error; 1 by default.
         linear: leave out the ReLU.
@@ -85,50 +99,22 @@ def loss(
         ValueError, TypeError: ranks or widths that do not fit, or weights that do not sum to 1.
     """
     check_model(params, x, (None, None))
+    if target is not None:
+        check_array("target", target, x.shape, "it stands beside x, sample by sample")
     if weights is not None:
-        check_array("weights", weights, (len(x),))
-        check_weights(weights)
+        check_array("weights", weights, (len(x),), "they are one per sample")
+        _check_weights(weights)
     if importance is not None:
-        check_array("importance", importance, (x.shape[1],))
-    weights = jnp.full(len(x), 1 / len(x)) if weights is None else weights
-    return columns_loss(params, x.T, x.T, weights, importance=importance, linear=linear)
-
-
-def columns_loss(
-    params: Params,
-    x: jax.Array,
-    target: jax.Array,
-    weights: jax.Array,
-    *,
-    importance: jax.Array | None,
-    linear: bool,
-) -> jax.Array:
-    """The loss of `loss` with samples as columns, x and target (n, batch), and without checks: the kernel of training.
-
-    Under jax.vmap over models that share x, Wᵀ W x becomes one matrix product, (models · n, n) by (n, batch): with
-    m = 3, n = 6 several times faster than two products a model. Where n > 2m the two products cost less.
-    """
-    W, b = params
-    z = (W.T @ W) @ x if W.shape[1] <= 2 * W.shape[0] else W.T @ (W @ x)
-    z = z + b[:, None]
-    error = jnp.square((z if linear else jax.nn.relu(z)) - target)
+        check_array("importance", importance, (x.shape[1],), "it is one factor per feature")
+    W, columns = params.W, x.T
+    z = (W.T @ W) @ columns if W.shape[1] <= 2 * W.shape[0] else W.T @ (W @ columns)
+    z = z + params.b[:, None]
+    error = jnp.square((z if linear else jax.nn.relu(z)) - (x if target is None else target).T)
     by_sample = error.sum(0) if importance is None else importance @ error
-    return by_sample @ weights
+    return by_sample @ (jnp.full(len(x), 1 / len(x)) if weights is None else weights)
 
 
-def check_weights(weights: jax.Array) -> None:
-    """Check that known weights are not negative and sum to 1 within 1e-4."""
-    if isinstance(weights, jax.core.Tracer):
-        return
-    values = np.asarray(weights)
-    total = float(values.sum())
-    if not abs(total - 1) <= 1e-4 or (values < 0).any():
-        raise ValueError(f"weights must be at least 0 and sum to 1, got sum {total:.6g}; divide them by their sum")
-
-
-def check_model(params: Params, x: jax.Array, shape: tuple) -> None:
-    """Check that W, b and x fit; `shape` is that of x, its last entry replaced by n."""
-    check_array("W", params.W, (None, None))
-    n = params.W.shape[1]
-    check_array("b", params.b, (n,))
-    check_array("x", x, (*shape[:-1], n))
+def _check_weights(weights: jax.Array) -> None:
+    check_real("weights", weights, "they are the shares of the samples", least=0, ndim=1)
+    if not is_traced(weights) and abs((total := float(np.asarray(weights).sum())) - 1) > 1e-4:
+        raise ValueError(f"weights must sum to 1, got sum {total:.6g}; divide them by their sum")

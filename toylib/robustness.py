@@ -6,7 +6,6 @@ up, superposition is reduced, or none of these. How many features are left is pa
 Source: Elhage et al. 2022, "Relationship to Adversarial Robustness", last paragraph.
 """
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -14,12 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from toylib.ascent import ascend
-from toylib.checks import check_array, check_key, check_size
+from toylib._checks import check_array, check_finite, check_key, check_model, check_real, check_size
+from toylib.attacks import error, latent
 from toylib.geometry import feature_dimensionality, features_per_dimension
-from toylib.intervals import mean_interval
 from toylib.model import Params
-from toylib.rowspace import check_attack, row_space
+from toylib.reporting import interval_mean
 
 KEPT = 0.5
 """A feature is kept where ‖W_i‖ exceeds this."""
@@ -27,20 +25,23 @@ CLEAN_DIMENSIONALITY, CLEAN_INTERFERENCE = 0.95, 0.1
 """Superposition counts as eliminated above the one, in the mean over kept features, and below the other, anywhere."""
 
 
+Values = jax.Array | np.ndarray
+
+
 class Superposition(NamedTuple):
     """What a model represents, and how much of it in superposition; scalars."""
 
-    features_per_dimension: jax.Array
+    features_per_dimension: Values
     """F = ‖W‖²_F/m."""
-    kept: jax.Array
+    kept: Values
     """Number of features with ‖W_i‖ > 0.5, an integer."""
-    dimensionality: jax.Array
+    dimensionality: Values
     """Mean of D_i over the kept features; 0 where none is."""
-    interference: jax.Array
+    interference: Values
     """Largest |(WᵀW)_ij| off the diagonal, over all features."""
-    mean_interference: jax.Array
+    mean_interference: Values
     """Mean |(WᵀW)_ij| over pairs of different kept features; 0 for less than two."""
-    effective: jax.Array
+    effective: Values
     """exp of the entropy of the shares ‖W_i‖²/‖W‖²_F, from 1 to n; 0 for W = 0."""
 
 
@@ -122,7 +123,7 @@ def reduced(found: Superposition, plain: Superposition) -> bool:
             f"seeds are compared one by one, got {before[0].shape} without attack and {after[0].shape} under it; "
             "pass the same seeds"
         )
-    return all(mean_interval(a - b).high < 0 for a, b in zip(after, before, strict=True))
+    return all(interval_mean(a - b).high < 0 for a, b in zip(after, before, strict=True))
 
 
 def outcome(found: Superposition, plain: Superposition, n_hidden: int) -> str:
@@ -187,13 +188,18 @@ def attacked_loss(params: Params, X: jax.Array, radius: ArrayLike, *, key: jax.A
     Raises:
         ValueError, TypeError: shapes that do not fit, values that are not finite, a negative radius, an old-style key.
     """
-    radius = check_attack(params, X, (None, None), radius)
-    check_key("key", key)
+    check_model(params, X, (None, None))
+    for name, value in (("W", params.W), ("b", params.b), ("X", X)):
+        check_finite(name, value, "attack a model that has not diverged, on finite inputs")
+    check_real("radius", radius, "it is an L2 norm", least=0)
+    check_key("key", key, many="pass one key, which is split over the samples")
     return _attacked_loss(params, X, radius, jax.random.split(key, len(X)))
 
 
 @jax.jit
 def _attacked_loss(params: Params, X: jax.Array, radius: jax.Array, keys: jax.Array) -> jax.Array:
-    basis = row_space(params, X[0]).basis
-    search = partial(ascend, params, radius=radius, basis=basis)
-    return jax.lax.map(lambda each: search(each[0], key=each[1])[1].max(), (X, keys), batch_size=16).mean()
+    def one(sample: tuple[jax.Array, jax.Array]) -> jax.Array:
+        x, key = sample
+        return error(params, x, latent(params, x, radius, key=key))
+
+    return jax.lax.map(one, (X, keys), batch_size=16).mean()

@@ -8,18 +8,12 @@ Sources: Elhage et al. 2022, "The Geometry of Superposition" (what is learned); 
 1810.10531 (growth of modes). The derivations are in the docstrings.
 """
 
+from math import comb, factorial
 from typing import NamedTuple
 
 import numpy as np
 
-from toylib.checks import check_real, check_size, check_sparsity
-
-OCTAHEDRON_THRESHOLD = 1 / 3
-"""The density below which the octahedron, p², has a lower loss than the collapsed PCA solution of two triples, p/3."""
-
-ANTIPODAL_THRESHOLD = 4 / 7
-"""The density below which two independent features in one dimension are better kept as antipodes, p²/3, than with one
-dropped, p/3 - p²/4: superposition pays from 1/(1 - S) = 7/4 on."""
+from toylib._checks import HOST, check_real, check_size, check_sparsity
 
 _TRIANGLE, _SQUARE, _PENTAGON, _HEXAGON = (
     np.stack([np.cos(angles), np.sin(angles)]) for angles in (2 * np.pi * np.arange(k) / k for k in (3, 4, 5, 6))
@@ -44,11 +38,6 @@ class Modes(NamedTuple):
     difference: float
 
 
-def zero_loss(S: float, *, n_sets: int = 2, set_size: int = 3) -> float:
-    """Loss of W = b = 0: n·E x² = n·p/3."""
-    return _density(S) * check_size("n_sets", n_sets) * check_size("set_size", set_size) / 3
-
-
 def bias_loss(S: float, *, n_sets: int = 2, set_size: int = 3) -> float:
     """Loss of W = 0 with the best bias, b = E x = p/2: n·(p/3 - p²/4)."""
     return check_size("n_sets", n_sets) * check_size("set_size", set_size) * dropped_feature_loss(S)
@@ -66,14 +55,14 @@ def collinear_plateau(S: float, *, set_size: int = 3) -> float:
     """Loss of two sets collapsed on opposite directions, b = 0: the PCA plateau + 2g·p²·E min(M, M')².
 
     With both sets on, a set's reconstruction is its mean M less the other's M', cut at zero: it misses by the smaller
-    of the two in each of 2g features. E min² = ∫ 2x (1 - F(x))² dx for the distribution F of the mean of g values, a
-    polynomial between multiples of 1/g, integrated exactly. For triples about p/3 + 1.10 p².
+    of the two in each of 2g features. As 2 min = M + M' - |M - M'|, and reflecting all values at 1/2 shows that M + M'
+    and |M - M'| are uncorrelated, E min² = 1/4 + 1/(12g) - E|M - M'|/2. Here g·|M - M'| is the distance of a sum of 2g
+    values from its mean, and E(sum - g)₊ = Σ_{k<g} (-1)ᵏ (2g over k) (g - k)^(2g + 1)/(2g + 1)!, computed in whole
+    numbers, which do not round. For triples about p/3 + 1.10 p².
     """
     g = check_size("set_size", set_size)
-    nodes, weights = np.polynomial.legendre.leggauss(g + 2)
-    x = (np.arange(g)[:, None] + (nodes + 1) / 2) / g
-    minimum_squared = np.sum(weights / (2 * g) * 2 * x * (1 - _mean_below(x, g)) ** 2)
-    return pca_plateau(S, set_size=g) + 2 * g * _density(S) ** 2 * float(minimum_squared)
+    beyond = sum((-1) ** k * comb(2 * g, k) * (g - k) ** (2 * g + 1) for k in range(g)) / factorial(2 * g + 1)
+    return pca_plateau(S, set_size=g) + 2 * g * _density(S) ** 2 * (1 / 4 + 1 / (12 * g) - beyond / g)
 
 
 def linear_plateau(S: float, *, n_modes: int, n_sets: int = 2, set_size: int = 3) -> float:
@@ -84,14 +73,14 @@ def linear_plateau(S: float, *, n_modes: int, n_sets: int = 2, set_size: int = 3
     """
     size, modes = n_sets * set_size, covariance_modes(S, n_sets=n_sets, set_size=set_size)
     spectrum = np.array([modes.set] * n_sets + [modes.difference] * (size - n_sets))
-    return float(spectrum[check_size("n_modes", n_modes, minimum=0) :].sum())
+    return float(spectrum[check_size("n_modes", n_modes, least=0) :].sum())
 
 
 def octahedron_loss(S: float) -> float:
     """Loss of an octahedron of unit vectors, antipodes from different sets, b = 0: p².
 
     Three antipodal pairs, each wrong only while both its features are active, and then by the smaller value in both:
-    2·E min(U, U')² = 1/3 a pair.
+    2·E min(U, U')² = 1/3 per pair. Below the density 1/3 it is lower than the loss of two collapsed triples, p/3.
     """
     return _density(S) ** 2
 
@@ -112,7 +101,11 @@ def giving_up_norm(S: float, n_hidden: int) -> float:
 
 
 def antipodal_pair_loss(S: float) -> float:
-    """Loss of two features on opposite unit directions, active independently with probability p, b = 0: p²/3."""
+    """Loss of two features on opposite unit directions, active independently with probability p, b = 0: p²/3.
+
+    Below the density 4/7, from 1/(1 - S) = 7/4 on, it is lower than with one feature dropped, p/3 - p²/4: superposition
+    pays.
+    """
     return _density(S) ** 2 / 3
 
 
@@ -132,41 +125,21 @@ def mode_rates(S: float, learning_rate: float, *, n_sets: int = 2, set_size: int
     For a tied autoencoder with loss E‖x - Wᵀ W x‖² a mode v of eigenvalue λ and strength a = ‖W v‖² follows
     da/dt = 8·η·λ·a·(1 - a). Adam does not follow this.
     """
-    check_real("learning_rate", learning_rate, minimum=0.0)
+    check_real("learning_rate", learning_rate, "it is a step size", least=0, many=HOST)
     modes = covariance_modes(S, n_sets=n_sets, set_size=set_size)
     return Modes(8 * learning_rate * modes.set, 8 * learning_rate * modes.difference)
 
 
 def mode_strength(step: np.ndarray, start: float, rate: float) -> np.ndarray:
     """Strength a(t) = 1/(1 + (1/a₀ - 1)·e^(-rate·t)) of a mode that starts at a₀ in (0, 1); same shape as `step`."""
-    check_real("rate", rate)
+    check_real("rate", rate, "take it from mode_rates", many=HOST)
     return 1 / (1 + (1 / _start(start) - 1) * np.exp(-rate * np.asarray(step, float)))
 
 
 def mode_half_time(start: float, rate: float) -> float:
     """Step at which a mode that starts at a₀ in (0, 1) has strength 1/2: ln(1/a₀ - 1)/rate."""
-    check_real("rate", rate)
-    if rate <= 0:
-        raise ValueError(f"rate must be positive, got {rate}; a mode that does not grow has no half-time")
+    check_real("rate", rate, "a mode that does not grow has no half-time", above=0, many=HOST)
     return float(np.log(1 / _start(start) - 1) / rate)
-
-
-def two_layer_strength(time: np.ndarray, start: float, singular_value: float, time_constant: float = 1.0) -> np.ndarray:
-    """Mode strength of an untied two-layer linear network, s·e^(2st/τ)/(e^(2st/τ) - 1 + s/a₀) (Saxe et al., eq. 6).
-
-    Args:
-        time: any shape, at least 0.
-        start: a₀, in (0, s).
-        singular_value: s, of the input-output correlation.
-        time_constant: τ.
-    """
-    for name, value in (("singular_value", singular_value), ("time_constant", time_constant)):
-        check_real(name, value)
-        if value <= 0:
-            raise ValueError(f"{name} must be positive, got {value}")
-    _start(start, singular_value)
-    decay = np.exp(-2 * singular_value * np.asarray(time, float) / time_constant)
-    return singular_value / (1 + (singular_value / start - 1) * decay)
 
 
 def silent_gains(W: np.ndarray, b: np.ndarray, radius: float) -> np.ndarray:
@@ -191,21 +164,10 @@ def silent_gains(W: np.ndarray, b: np.ndarray, radius: float) -> np.ndarray:
 
 
 def _density(S: float) -> float:
-    check_sparsity(S)
+    check_sparsity(S, many=HOST)
     return 1.0 - float(S)
 
 
-def _start(start: float, end: float = 1.0) -> float:
-    check_real("start", start)
-    if not 0 < start < end:
-        raise ValueError(f"start must lie in (0, {end:g}), got {start}; a mode of strength 0 never grows")
+def _start(start: float) -> float:
+    check_real("start", start, "a mode of strength 0 never grows, and one of 1 is grown", above=0, below=1, many=HOST)
     return start
-
-
-def _mean_below(x: np.ndarray, number: int) -> np.ndarray:
-    """P(mean of `number` values of U[0, 1] ≤ x), the Irwin-Hall distribution."""
-    total, term, factorial = np.zeros_like(x), 1.0, float(np.prod(np.arange(1, number + 1)))
-    for k in range(number + 1):
-        total += term * np.maximum(number * x - k, 0) ** number
-        term *= -(number - k) / (k + 1)
-    return total / factorial

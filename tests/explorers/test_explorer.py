@@ -1,0 +1,340 @@
+"""Explorers moved through every stop against their drawings; errors, reset, Play, stored forms."""
+
+import asyncio
+import json
+import re
+from itertools import pairwise, product
+
+import ipywidgets as widgets
+import numpy as np
+import pytest
+from ipywidgets.widgets.widget import _instances  # all that are open; the public list is deprecated
+from plots import plain
+
+from toylib import figures
+from toylib.explorers import Explorer, explore
+from toylib.features import Anticorrelated, Correlated
+from toylib.figures import Axis, Drawing
+
+GRID = {
+    (amount, step): np.arange(4.0) + 4 * i for i, (amount, step) in enumerate(product((0.1, 0.25), (0, 1000, 20_000)))
+}
+AMOUNTS, STEPS = (0.1, 0.25), (0, 1000, 20_000)
+STOPS = list(GRID)
+
+
+def draw(amount, step):
+    traces = [{"type": "scatter", "y": GRID[amount, step]}, {"type": "bar", "y": np.zeros(2)}]
+    return Drawing(traces, {"title": {"text": f"{amount} {step}"}, "yaxis": {"range": [0, 24]}})
+
+
+def explorer(draw=draw, **options):
+    return explore(draw, **options, amount=AMOUNTS, step=STEPS)
+
+
+def raises(message):
+    return pytest.raises(ValueError, match=f"^{re.escape(message)}$")
+
+
+def shown_by(explorer):
+    """Return what the plot of an explorer holds, after a move that is due."""
+    explorer._redraw.flush()
+    return plain(explorer._plot.drawing)
+
+
+def listen(shown):
+    """Return a list that grows with each message from the plot of an explorer to the browser."""
+    messages = []
+    shown._plot.send = messages.append
+    return messages
+
+
+def parts(shown):
+    """Return all widgets that an explorer shows, by their class."""
+    found, queue = {}, [shown._view]
+    while queue:
+        widget = queue.pop(0)
+        found.setdefault(type(widget).__name__, []).append(widget)
+        queue += getattr(widget, "children", ())
+    return found
+
+
+def error(shown):
+    (html,) = parts(shown)["HTML"]
+    return html.value
+
+
+def at(shown):
+    return [slider.index for slider in shown.sliders.values()]
+
+
+# Moving
+
+
+def test_every_stop_shows_its_drawing():
+    shown = explorer()
+    messages = listen(shown)
+    stops = [*product(range(2), range(3)), (0, 0)]
+    for stop in stops:
+        for slider, index in zip(shown.sliders.values(), stop, strict=True):
+            slider.index = index
+        amount, step = AMOUNTS[stop[0]], STEPS[stop[1]]
+        assert shown_by(shown) == plain(draw(amount, step)) == plain(shown.drawing())
+        np.testing.assert_array_equal(shown._plot.drawing.data[0]["y"], GRID[amount, step])
+        assert shown._plot.drawing.title == f"{amount} {step}"
+    moved = sum(a != b for before, after in pairwise(stops) for a, b in zip(before, after, strict=True))
+    assert len(messages) == moved
+    assert all(list(message["traces"]) == [0] and set(message["layout"]) == {"title"} for message in messages)
+    assert error(shown) == ""
+
+
+def test_every_move_to_values_shows_their_drawing():
+    shown = explorer()
+    for amount, step in [*STOPS, *STOPS[::-1]]:
+        shown.move(amount=amount, step=step)
+        assert shown_by(shown) == plain(draw(amount, step))
+    shown.move(amount=np.float64(0.25))
+    assert shown_by(shown) == plain(draw(0.25, 0))
+
+
+def test_sliders_have_names_and_units():
+    shown = explorer(start={"step": 20_000})
+    assert list(shown.sliders) == ["amount", "step"]
+    assert [slider.description for slider in shown.sliders.values()] == ["amount", "step"]
+    assert [label for label, _ in shown.sliders["amount"].options] == ["0.10", "0.25"]
+    assert [label for label, _ in shown.sliders["step"].options] == ["0", "1,000", "20,000"]
+    assert shown.sliders["step"].label == "20,000"
+    assert all(slider.continuous_update for slider in shown.sliders.values())
+    assert parts(shown)["SelectionSlider"] == list(shown.sliders.values())
+    assert parts(shown)["Plot"] == [shown._plot]
+    assert [slider.tooltip for slider in shown.sliders.values()] == [
+        "amount (arrow keys, Home, End)",
+        "number of training steps taken (arrow keys, Home, End)",
+    ]
+    assert all(button.tooltip for button in (*parts(shown)["Button"], *parts(explorer(play="step"))["Play"]))
+
+
+def test_labels_of_stops_and_names_of_two_words():
+    drawings = {"small": draw(0.1, 0), "large": draw(0.25, 0)}
+    shown = explore(
+        lambda how_much: drawings["small" if how_much is None else "large"], how_much={"no": None, "yes": 1}
+    )
+    assert shown.sliders["how_much"].description == "how much"
+    assert [label for label, _ in shown.sliders["how_much"].options] == ["no", "yes"]
+    assert shown_by(shown) == plain(drawings["small"])
+    shown.move(how_much=1)
+    assert shown_by(shown) == plain(drawings["large"])
+
+
+def test_start_and_reset():
+    shown = explorer(start={"step": 1000})
+    assert at(shown) == [0, 1]
+    assert shown_by(shown) == plain(draw(0.1, 1000))
+    shown.sliders["amount"].index, shown.sliders["step"].index = 1, 2
+    assert shown_by(shown) == plain(draw(0.25, 20_000))
+    shown.reset()
+    assert at(shown) == [0, 1]
+    assert shown_by(shown) == plain(draw(0.1, 1000))
+    shown.sliders["step"].index = 0
+    (button,) = (button for button in parts(shown)["Button"] if button.description == "Reset")
+    button.click()
+    assert at(shown) == [0, 1]
+    assert shown_by(shown) == plain(draw(0.1, 1000))
+
+
+def test_play_runs_through_the_stops_in_the_browser(monkeypatch):
+    links = []
+    monkeypatch.setattr(widgets, "jslink", lambda source, target: links.append((source, target)))
+    shown = explorer(play="step", start={"step": 1000})
+    (play,) = parts(shown)["Play"]
+    assert (play.min, play.max, play.value, play.step) == (0, 2, 1, 1)
+    assert play.interval > 0
+    assert links == [((play, "value"), (shown.sliders["step"], "index"))]
+    assert "Play" not in parts(explorer())
+    assert len(links) == 1
+
+
+def test_play_is_linked_without_python(monkeypatch):
+    """The real jslink is a widget that holds both ends."""
+    made = []
+    jslink = widgets.jslink
+    monkeypatch.setattr(widgets, "jslink", lambda *ends: made.append(jslink(*ends)) or made[-1])
+    shown = explorer(play="amount")
+    (link,) = made
+    assert link.source == (parts(shown)["Play"][0], "value")
+    assert link.target == (shown.sliders["amount"], "index")
+
+
+def test_sliders_that_move_together_cost_one_drawing():
+    drawn = []
+    shown = explorer(lambda **values: drawn.append(values) or draw(**values))
+    messages = listen(shown)
+    drawn.clear()
+    shown.move(amount=0.25, step=20_000)
+    assert drawn == [{"amount": 0.25, "step": 20_000}]
+    assert len(messages) == 1
+    shown.reset()
+    assert drawn[1:] == [{"amount": 0.1, "step": 0}]
+
+    async def in_a_kernel():
+        shown.sliders["amount"].index = 1
+        shown.sliders["step"].index = 1
+        assert len(drawn) == 2
+        await asyncio.sleep(0.02)
+        assert drawn[2:] == [{"amount": 0.25, "step": 1000}]
+        shown.sliders["step"].index = 2
+        bundle = shown._repr_mimebundle_()  # whoever looks sees the last state
+        assert bundle["application/vnd.plotly.v1+json"]["layout"]["title"]["text"] == "0.25 20000"
+        await asyncio.sleep(0.02)
+        assert drawn[3:] == [{"amount": 0.25, "step": 20_000}]
+
+    asyncio.run(in_a_kernel())
+    assert len(messages) == 4
+    assert error(shown) == ""
+
+
+def test_only_axes_move_and_only_to_their_stops():
+    shown = explorer()
+    messages = listen(shown)
+    with raises("only axes move, got speed, time; there are amount, step"):
+        shown.move(step=0, time=1, speed=2)
+    with raises("step must be one of its stops, got 3; there are 0, 1,000, 20,000"):
+        shown.move(amount=0.25, step=3)
+    assert at(shown) == [0, 0]
+    assert messages == []
+    assert shown_by(shown) == plain(draw(0.1, 0))
+
+
+def test_a_closed_explorer_leaves_nothing_behind():
+    before = set(_instances)
+    shown = explorer(play="step")
+    drawn = listen(shown)
+    slider = shown.sliders["step"]
+    assert set(_instances) > before
+    shown.close()
+    assert set(_instances) == before
+    slider.index = 2
+    assert drawn == []
+
+
+# Errors
+
+
+def test_an_error_is_shown_and_the_plot_stays():
+    def fragile(step):
+        if step == 1000:
+            raise RuntimeError("no <b>such</b> step")
+        return Drawing([], {}) if step == 20_000 else draw(0.1, 0)
+
+    shown = explore(fragile, step=[*STEPS, 30_000])
+    messages = listen(shown)
+    before = shown_by(shown)
+    for step, text in (
+        (1000, "RuntimeError: no &lt;b&gt;such&lt;/b&gt; step"),
+        (20_000, "drawings must have the same traces, got 2 and 0; hide with NaN instead"),
+    ):
+        shown.move(step=step)
+        assert text in error(shown)
+        assert "<b>" not in error(shown)
+        assert shown_by(shown) == before
+        assert messages == []
+    shown.move(step=30_000)
+    assert error(shown) == ""
+    assert shown_by(shown) == before
+    shown.move(step=1000)
+    assert "RuntimeError" in error(shown)
+    shown.reset()
+    assert error(shown) == ""
+
+
+AXES = {"amount": AMOUNTS, "step": STEPS}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"play": "time"}, "only axes move, got time; there are amount, step"),
+        ({"start": {"time": 1}}, "only axes move, got time; there are amount, step"),
+        ({"play": "speed", "start": {"step": 0, "time": 1}}, "only axes move, got speed, time; there are amount, step"),
+        ({"start": {"step": 1}}, "step must be one of its stops, got 1; there are 0, 1,000, 20,000"),
+        ({"step": []}, "step must have at least one stop, got none; pass its values"),
+        ({"step": [0, 0]}, "the stops of step must differ, got 0, 0; drop the repeats"),
+    ],
+)
+def test_arguments_are_checked_before_anything_is_drawn(arguments, message):
+    drawn, before = [], set(_instances)
+    with raises(message):
+        explore(lambda **values: drawn.append(values), **(AXES | arguments))
+    assert drawn == []
+    assert not any(isinstance(widget, widgets.Play) for widget in set(_instances) - before)
+
+
+def test_an_explorer_has_axes():
+    for make in (lambda: explore(draw), lambda: Explorer(draw, []), lambda: explore(draw, play="step")):
+        with raises("an explorer must have at least one axis, got none; pass name=values"):
+            make()
+
+
+def test_an_explorer_of_ones_own_axes():
+    shown = Explorer(draw, [Axis("amount", [0.25], ["all"], "how much"), Axis.of("step", STEPS)], play="step")
+    assert [label for label, _ in shown.sliders["amount"].options] == ["all"]
+    assert shown.sliders["amount"].tooltip == "how much (arrow keys, Home, End)"
+    assert shown_by(shown) == plain(draw(0.25, 0))
+
+
+# Stored
+
+
+def test_stored_forms():
+    shown = explorer(play="step")
+    shown.sliders["step"].index = 2
+    bundle = shown._repr_mimebundle_(include=None, exclude=None)
+    assert set(bundle) >= {"text/plain", "application/vnd.plotly.v1+json", "application/vnd.jupyter.widget-view+json"}
+    assert bundle["text/plain"] == "<explorer: amount, step>"
+    assert bundle["application/vnd.plotly.v1+json"] == draw(0.1, 20_000).figure().to_dict()
+    json.dumps(bundle)
+    view = bundle["application/vnd.jupyter.widget-view+json"]
+    assert view["model_id"] == shown._view.model_id
+
+
+def test_stored_forms_of_two_sessions_compare_equal():
+    bundles = [explorer()._repr_mimebundle_() for _ in range(2)]
+    views = [bundle.pop("application/vnd.jupyter.widget-view+json") for bundle in bundles]
+    assert bundles[0] == bundles[1]
+    assert views[0] != views[1]
+
+
+# A draw that computes
+
+
+def test_samples_of_distributions_are_scrubbed_over_sparsity(compiled):
+    """As a notebook explores them: with the same uniform numbers at every S, and no program compiled by a move."""
+    distributions = {"correlated": Correlated(2, 3), "one of three": Anticorrelated(2, 3)}
+    rng, sparsities = np.random.default_rng(0), (0.5, 0.8, 0.9)
+    u = {name: np.float32(rng.random((12, d.n_uniforms))) for name, d in distributions.items()}
+
+    def draw(sparsity):
+        pictures = {name: (d.from_uniforms(sparsity, u[name]), d.sets) for name, d in distributions.items()}
+        return figures.gallery(pictures, title=f"Samples at S = {sparsity:.2f}")
+
+    shown = explore(draw, sparsity=sparsities)
+    compiled.clear()
+    seen = {}
+    for sparsity in (0.8, 0.9, 0.5):
+        shown.move(sparsity=sparsity)
+        assert shown.sliders["sparsity"].label == f"S = {sparsity:.2f}"
+        assert error(shown) == ""
+        assert shown_by(shown) == plain(draw(sparsity))
+        drawing = shown._plot.drawing
+        assert drawing.title == f"Samples at S = {sparsity:.2f}"
+        for panel, name in enumerate(distributions):
+            seen[name, sparsity] = np.concatenate([trace["z"] for trace in drawing.data[2 * panel : 2 * panel + 2]]).T
+    assert compiled == []
+    for (name, sparsity), x in seen.items():
+        np.testing.assert_array_equal(x, distributions[name].from_uniforms(sparsity, u[name]))
+    # With one stream of uniforms a feature that is on stays on as S falls.
+    for sparser, denser in ((0.9, 0.8), (0.8, 0.5)):
+        few, more = seen["correlated", sparser], seen["correlated", denser]
+        assert np.count_nonzero(few) < np.count_nonzero(more)
+        assert ((few == more) | (few == 0)).all()
+    assert np.count_nonzero(seen["correlated", 0.9])

@@ -1,0 +1,80 @@
+"""Samples as pictures, spectra and signed matrices: the numbers they draw, and where."""
+
+import numpy as np
+import pytest
+from plots import equal
+
+from toylib import figures
+from toylib.figures import style
+
+rng = np.random.default_rng(0)
+SPECTRA = {"one": np.array([3.0, 1, 1]), "two": np.array([2.0, 2, 1])}
+MEASURED = {"one": np.array([3.1, 1.2, 0.8]), "two": np.array([2.1, 1.9, 1.1])}
+MATRICES = {"W": rng.normal(size=(2, 3)), "gram": rng.normal(size=(3, 3))}
+
+
+def test_gallery_draws_samples_as_columns_and_features_as_rows():
+    samples = {"one": (rng.random((4, 3)), [(0, 2), (1,)]), "two": (rng.random((4, 5)), [(k,) for k in range(5)])}
+    figure = figures.gallery(samples, title="Title").figure()
+    traces = list(figure.data)
+    for panel, (x, sets) in enumerate(samples.values()):
+        for i, members in enumerate(sets):
+            trace = traces.pop(0)
+            equal(trace.z, [[x[s, j] for s in range(4)] for j in members])
+            equal(trace.x, [1, 2, 3, 4])
+            equal(trace.y, [j + 1 for j in members])
+            assert (trace.zmin, trace.zmax) == (0, 1)
+            assert trace.colorscale == ((0, "#FFFFFF"), (1, style.SET_COLORS[i % 4]))
+            assert trace.xaxis == ("x", "x2")[panel]
+            assert trace.yaxis == ("y", "y2")[panel]
+    assert traces == []
+    assert [a.text for a in figure.layout.annotations] == ["one", "two"]
+    assert figure.layout.yaxis.autorange == figure.layout.yaxis2.autorange == "reversed"
+
+
+def test_distributions_of_a_gallery_stand_in_two_rows():
+    layout = figures.gallery({f"{k}": (np.ones((2, 1)), [(0,)]) for k in range(4)}, title="Title").figure().layout
+    numbers = ("", "2", "3", "4")
+    across, down = ([layout[f"{letter}axis{number}"] for number in numbers] for letter in "xy")
+    assert [axis.title.text for axis in across] == ["", "", "sample", "sample"]
+    assert [axis.title.text for axis in down] == ["feature", "", "feature", ""]
+    assert [axis.domain[0] == 0 for axis in across] == [True, False, True, False]
+    assert [axis.domain[1] == 1 for axis in down] == [True, True, False, False]
+    assert [note.xref for note in layout.annotations] == [f"x{number} domain" for number in numbers]
+
+
+@pytest.mark.parametrize("number", [0, 5])
+def test_a_gallery_shows_one_to_four_distributions(number):
+    message = f"^a gallery must show one to four distributions, got {number}; split it in two$"
+    with pytest.raises(ValueError, match=message):
+        figures.gallery({f"{k}": (np.ones((2, 1)), [(0,)]) for k in range(number)}, title="Title")
+
+
+def test_spectra_draws_bars_and_points():
+    bars, points = {}, {}
+    figure = figures.spectra(SPECTRA, MEASURED, title="Title").figure()
+    for trace in figure.data:
+        (bars if trace.type == "bar" else points)[trace.xaxis] = trace
+    for axis, name in (("x", "one"), ("x2", "two")):
+        for found, expected in ((bars, SPECTRA), (points, MEASURED)):
+            equal(found[axis].x, [1, 2, 3])
+            equal(found[axis].y, expected[name])
+    assert (bars["x"].name, points["x"].name) == ("closed form", "measured")
+    assert [t.showlegend for t in (bars["x"], points["x"], bars["x2"], points["x2"])] == [True, True, False, False]
+    assert figure.layout.yaxis.range == figure.layout.yaxis2.range == (0, pytest.approx(1.06 * 3.1))
+    assert [note.text for note in figure.layout.annotations] == list(SPECTRA)
+
+
+def test_matrices_draws_signed_values_with_one_scale():
+    texts = {"title": "Title", "x_title": "across", "y_title": "up"}
+    figure = figures.matrices(MATRICES, **texts, limit=2.5).figure()
+    for trace, (name, matrix), note in zip(figure.data, MATRICES.items(), figure.layout.annotations, strict=True):
+        equal(trace.z, matrix)
+        equal(trace.x, np.arange(matrix.shape[1]) + 1)
+        equal(trace.y, np.arange(matrix.shape[0]) + 1)
+        assert (trace.zmin, trace.zmax) == (-2.5, 2.5)
+        assert note.text == name
+        assert trace.colorscale[1] == (0.5, "#FFFFFF")
+    assert [trace.showscale for trace in figure.data] == [False, True]
+    assert figure.layout.yaxis.autorange == figure.layout.yaxis2.autorange == "reversed"
+    assert [figure.layout[f"yaxis{number}"].title.text for number in ("", "2")] == ["up", ""]

@@ -1,0 +1,189 @@
+"""Names of states on exact, noisy, rotated and relabelled arrangements and near-misses; phases of runs."""
+
+import re
+from functools import partial
+from itertools import pairwise
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from arrangements import EXACT, OCTAHEDRON, RELABELLINGS, SETS, collapsed, f32, orthogonal, prism, run_of
+
+from toylib import geometry
+from toylib.features import Correlated
+from toylib.training import train
+
+# States
+
+
+@pytest.mark.parametrize("state", EXACT)
+def test_classify_knows_all_rotations_and_relabellings(state):
+    for seed, order in enumerate(RELABELLINGS):
+        assert geometry.classify(orthogonal(seed) @ EXACT[state][:, order], SETS) == state
+    assert len({tuple(order) for order in RELABELLINGS}) == 72
+
+
+@pytest.mark.parametrize("state", EXACT)
+def test_classify_bears_noise(state):
+    for seed in range(20):
+        noise = np.random.default_rng(seed).normal(size=(3, 6)) * 0.02
+        assert geometry.classify(f32(orthogonal(seed) @ EXACT[state] + noise), SETS) == state
+
+
+def test_classify_takes_the_sets_as_given():
+    other = ((0, 2, 4), (5, 3, 1))
+    for state, W in EXACT.items():
+        moved = np.empty((3, 6))
+        moved[:, [i for s in other for i in s]] = W
+        assert geometry.classify(moved, other) == state
+
+
+OPEN = partial(collapsed, "orthogonal")
+
+
+@pytest.mark.parametrize(
+    ("W", "state"),
+    [
+        # ‖W‖²_F < 0.2
+        (EXACT["prism"] * np.sqrt(0.19 / 6), "origin"),
+        (EXACT["prism"] * np.sqrt(0.21 / 6), "prism"),
+        # distance of the Gram matrix to the octahedron, sqrt(12)·|s² - 1|, below 1
+        (OCTAHEDRON * np.sqrt(1.28), "octahedron"),
+        (OCTAHEDRON * np.sqrt(1.30), "antiprism"),
+        (OCTAHEDRON * np.sqrt(0.72), "octahedron"),
+        (OCTAHEDRON * np.sqrt(0.70), "antiprism"),
+        # distance to collapsed sets, sqrt(2)·|s² - 1| and 2·|s² - 1|, below 0.3
+        (EXACT["pca"] * np.sqrt(1.20), "pca"),
+        (EXACT["pca"] * np.sqrt(1.23), "other"),
+        (EXACT["collinear"] * np.sqrt(1.14), "collinear"),
+        (EXACT["collinear"] * np.sqrt(1.16), "other"),
+        # within-energy 4t²/(2 + 4t²) below 0.05, that is t² below 0.0263
+        (OPEN(np.sqrt(0.0255)), "pca"),
+        (OPEN(np.sqrt(0.0270)), "lines"),
+        # flatness 0.3
+        (prism(1.1, 0.5, 0, squash=0.29), "lines"),
+        (prism(1.1, 0.5, 0, squash=0.31), "prism"),
+        # twist 20° and 40°
+        (prism(1.1, 0.5, 19.5), "prism"),
+        (prism(1.1, 0.5, 20.5), "twisted"),
+        (prism(1.1, 0.5, 39.5), "twisted"),
+        (prism(1.1, 0.5, 40.5), "antiprism"),
+        (prism(1.1, 0.5, 100.5), "prism"),
+        # no axis to twist about
+        (prism(1.1, 0, 30), "other"),
+    ],
+)
+def test_near_misses_on_both_sides_of_each_threshold(W, state):
+    assert geometry.classify(W, SETS) == state
+    assert geometry.classify(orthogonal(5) @ W, SETS) == state
+
+
+def test_an_octahedron_with_antipodes_in_one_set_is_not_one():
+    a, b, c = np.eye(3)
+    for columns in ((a, -a, b, -b, c, -c), (a, -a, b, c, -b, -c)):
+        assert geometry.classify(np.array(columns).T, SETS) != "octahedron"
+    assert geometry.classify(np.array((a, b, c, -b, -c, -a)).T, SETS) == "octahedron"
+    assert geometry.classify(np.array((a, -b, c, b, -c, -a)).T, SETS) == "octahedron"
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_models_that_are_not_finite_are_other(bad):
+    W = OCTAHEDRON.copy()
+    W[1, 2] = bad
+    assert geometry.classify(W, SETS) == "other"
+
+
+# Phases
+
+
+A, B, C, D, E = (EXACT[name] for name in ("origin", "pca", "lines", "prism", "octahedron"))
+
+
+@pytest.mark.parametrize(
+    ("stages", "expected"),
+    [
+        (
+            [(A, 2), (B, 3), (C, 2), (D, 2), (E, 2)],
+            [("A", 0, 40), ("B", 40, 80), ("C", 80, 120), ("D", 120, 180), ("E", 180, 200)],
+        ),
+        ([(A, 2), (C, 2), (D, 2), (E, 2)], [("A", 0, 40), ("C", 40, 60), ("D", 60, 120), ("E", 120, 140)]),
+        (
+            [(A, 2), (EXACT["collinear"], 3), (C, 2), (D, 2), (E, 2)],
+            [("A", 0, 40), ("B (collinear)", 40, 80), ("C", 80, 120), ("D", 120, 180), ("E", 180, 200)],
+        ),
+        ([(A, 2), (B, 3), (C, 2), (D, 2)], [("A", 0, 40), ("B", 40, 80), ("C", 80, 120), ("D", 120, 160)]),
+        (
+            [(A, 2), (B, 3), (C, 2), (D, 2), (E, 2), (D, 1), (E, 2)],
+            [("A", 0, 40), ("B", 40, 80), ("C", 80, 120), ("D", 120, 240), ("E", 240, 260)],
+        ),
+        ([(A, 4)], [("A", 0, 60)]),
+    ],
+)
+def test_phases_of_prescribed_runs(stages, expected):
+    run = run_of(*stages)
+    found = geometry.phases(run, SETS)
+    assert [tuple(phase) for phase in found] == expected
+    assert [phase.name for phase in found] == [name for name, _, _ in expected]
+    turned = run._replace(weights=np.stack([f32(orthogonal(4) @ W) for W in run.weights]))
+    assert geometry.phases(turned, SETS) == found
+
+
+def test_middle_of_a_phase():
+    run = run_of((A, 2), (B, 3), (C, 2), (D, 2), (E, 2))
+    assert geometry.phase_middle(geometry.phases(run, SETS)[1], run) == 3
+
+
+def test_phases_of_a_trained_run():
+    features = Correlated(2, 3)
+    options = {"n_hidden": 3, "population": True, "batch_size": 64, "snapshots": range(0, 10_001, 20)}
+    run = train(features, 0.9, key=jax.random.key(0), **options)
+    found = geometry.phases(run, features.sets)
+    assert [phase.name for phase in found] == ["A", "B", "C", "D", "E"]
+    assert found[0].first == 0
+    assert found[-1].last == 10_000
+    assert all(a.last == b.first for a, b in pairwise(found))
+    states = [geometry.classify(run.weights[geometry.phase_middle(phase, run)], features.sets) for phase in found]
+    assert states[1] == "pca"
+    assert states[2] == "lines"
+    assert states[4] == "octahedron"
+    assert float(run.losses[geometry.phase_middle(found[1], run)]) == pytest.approx(0.1 / 3, rel=0.03)
+    assert float(run.losses[-1]) == pytest.approx(0.01, rel=0.03)
+
+
+# Bad input
+
+W36 = jnp.zeros((3, 6))
+ONE = "pass one model of two sets of three in three dimensions"
+TRIPLES = "sets must be two sets of three, got {}; other designs have no octahedron"
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: geometry.classify(np.zeros((3, 5)), SETS), f"W must have shape (3, 6), got (3, 5); {ONE}"),
+        (lambda: geometry.classify(np.zeros((2, 3, 6)), SETS), f"W must have shape (3, 6), got (2, 3, 6); {ONE}"),
+        (
+            lambda: geometry.classify(W36, ((0, 1), (2, 3), (4, 5))),
+            TRIPLES.format("((0, 1), (2, 3), (4, 5))"),
+        ),
+        (lambda: geometry.phases(run_of((A, 2)), ((0, 1), (2, 3))), TRIPLES.format("((0, 1), (2, 3))")),
+    ],
+)
+def test_arguments_of_states_are_checked(call, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        call()
+
+
+def test_phases_take_one_run():
+    run = run_of((A, 2), (E, 2))
+    message = (
+        "run.weights must have shape (any, 3, 6), got (1, 4, 3, 6); pass one model's run, as run.member(a, c) gives it"
+    )
+    many = run._replace(
+        params=jax.tree.map(lambda leaf: leaf[None], run.params),
+        **{name: getattr(run, name)[None] for name in ("losses", "weights", "biases", "diverged")},
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        geometry.phases(many, SETS)
+    assert geometry.phases(many.member(0), SETS) == geometry.phases(run, SETS)

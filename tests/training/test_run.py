@@ -1,0 +1,135 @@
+"""What training leaves behind: its shapes, and files that come back bitwise or say what is wrong with them."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from loops import N_STEPS, trained
+
+from toylib.model import Params
+from toylib.training import Run, log_spaced
+from toylib.training._run import snapshot_steps
+
+
+@pytest.fixture(scope="module")
+def sick():
+    """Two members, of which the second diverged after its first snapshot."""
+    run = trained()
+    pair = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), run.params)
+    fields = [np.stack([a, a]) for a in run[2:]]
+    fields[0][1, 1:], fields[-1][1] = np.nan, True
+    return Run(pair, run.steps, *fields)
+
+
+def test_shapes_of_a_run():
+    run = trained()
+    assert run.losses.shape == (4,)
+    assert run.weights.shape == (4, 3, 6)
+    assert run.biases.shape == (4, 6)
+    assert run.diverged.shape == ()
+    assert not run.diverged
+    assert run.params.W.shape == (3, 6)
+
+
+def test_default_snapshots_are_logarithmic():
+    steps = trained(snapshots=None).steps
+    assert np.array_equal(steps, log_spaced(N_STEPS))
+    assert steps[0] == 0
+    assert steps[-1] == N_STEPS
+    assert (np.diff(steps) > 0).all()
+    assert steps[1:20].tolist() == list(range(1, 20))
+    log = log_spaced(10_000)
+    assert np.array_equal(snapshot_steps(None, 0, 10_000), log)
+    assert 150 < len(log) <= 201
+    late = np.diff(np.log(log[log > 200]))
+    assert late.std() < 0.05 * late.mean()
+    later = snapshot_steps(None, 300, 10_000)
+    assert later[0] == 300
+    assert np.array_equal(later[1:], log[log > 300])
+
+
+def test_a_saved_run_comes_back_bitwise(tmp_path, sick):
+    for i, run in enumerate((trained(), sick)):
+        path = tmp_path / f"run{i}.npz"
+        run.save(path)
+        back = Run.load(str(path))
+        assert isinstance(back, Run)
+        assert isinstance(back.params, Params)
+        for a, b in zip(jax.tree.leaves(run), jax.tree.leaves(back), strict=True):
+            assert np.asarray(a).dtype == np.asarray(b).dtype
+            assert np.array_equal(a, b, equal_nan=np.issubdtype(np.asarray(a).dtype, np.floating))
+        with np.load(path, allow_pickle=False) as arrays:
+            assert all(arrays[name].dtype != object for name in arrays.files)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["run0.npz", "run1.npz"]
+
+
+class Scaled(NamedTuple):
+    """A model with more than W and b."""
+
+    W: jax.Array
+    b: jax.Array
+    gain: jax.Array
+
+
+def test_a_run_of_another_model_is_not_saved(tmp_path):
+    run = trained()
+    other = run._replace(params=Scaled(*run.params, jnp.ones(6)))
+    with pytest.raises(TypeError, match=r"^params must be Params\(W, b\), got Scaled; save its arrays yourself$"):
+        other.save(tmp_path / "run.npz")
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_bad_file_is_named(tmp_path):
+    path = tmp_path / "run.npz"
+    trained().save(path)
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    damaged = whole[:middle] + bytes(b ^ 255 for b in whole[middle : middle + 40]) + whole[middle + 40 :]
+    message = r"run\.npz must be a file written by Run\.save, got .*; train again or copy it anew$"
+    for content in (b"", b"not a run", whole[:middle], whole[:-10], damaged):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=message):
+            Run.load(path)
+    np.savez(path, W=np.zeros(3))
+    with pytest.raises(ValueError, match=message):
+        Run.load(path)
+    fields = {name: np.array([print], object) for name in ("W", "b", *Run._fields[1:])}
+    np.savez(path, **fields)
+    with pytest.raises(ValueError, match=message):
+        Run.load(path)
+    with pytest.raises(FileNotFoundError, match=r"nothing.npz"):
+        Run.load(tmp_path / "nothing.npz")
+
+
+def test_a_crash_while_saving_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "run.npz"
+    trained().save(path)
+    whole = path.read_bytes()
+
+    def crash(file, **arrays):
+        file.write(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(np, "savez_compressed", crash)
+    with pytest.raises(OSError, match="disk full"):
+        trained(seed=1).save(path)
+    assert path.read_bytes() == whole
+    assert np.array_equal(Run.load(path).weights, trained().weights)
+
+
+SIZE = "pass a Python int from 1 up, since sizes cannot be traced"
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: log_spaced(0), ValueError, f"n_steps must be at least 1, got 0; {SIZE}"),
+        (lambda: log_spaced(10, number=2.5), TypeError, f"number must be an integer, got 2.5; {SIZE}"),
+    ],
+)
+def test_arguments_of_log_spaced_are_checked(call, error, message):
+    with pytest.raises(error) as caught:
+        call()
+    assert str(caught.value) == message

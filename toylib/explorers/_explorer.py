@@ -1,0 +1,149 @@
+"""Labelled sliders over one live plot."""
+
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+import ipywidgets as widgets
+
+from toylib.explorers._live import Plot, Soon, close_when_run_again, parts
+from toylib.figures import Axis, Drawing
+
+
+class Explorer:
+    """Labelled sliders over one live plot, as `explore` makes it.
+
+    It shows the sliders (arrow keys, Home and End move the one in focus), Play where there is a time axis, and Reset.
+    Sliders that move together cost one drawing. An error in drawing appears below the sliders, and the plot stays as it
+    was. When its cell runs again, the explorer of the run before is closed. Without a kernel there is its drawing.
+
+    Args:
+        draw: one keyword per axis, one of its values -> drawing, with the same traces for all.
+        axes: what the sliders run over.
+        play: name of the axis that Play runs through, or None.
+        start: name of an axis -> value to begin with, the first by default.
+
+    Attributes:
+        sliders: name -> the slider; setting its `index` moves the plot.
+
+    Raises:
+        ValueError: no axes; `play` or `start` names something else, or a value that is no stop.
+    """
+
+    def __init__(
+        self,
+        draw: Callable[..., Drawing],
+        axes: Sequence[Axis],
+        *,
+        play: str | None = None,
+        start: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Build the sliders and draw once."""
+        self._draw, self._axes = draw, {axis.name: axis for axis in axes}
+        if not axes:
+            raise ValueError("an explorer must have at least one axis, got none; pass name=values")
+        self._check({*(start or {}), *([play] if play else [])})
+        self._start = {name: axis.values[0] for name, axis in self._axes.items()} | dict(start or {})
+        self.sliders = {
+            name: widgets.SelectionSlider(
+                options=[(label, i) for i, label in enumerate(axis.labels)],
+                value=axis.position(self._start[name]),
+                description=name.replace("_", " "),
+                tooltip=f"{axis.about} (arrow keys, Home, End)",
+                continuous_update=True,
+                style={"description_width": "90px"},
+                layout={"width": "520px"},
+            )
+            for name, axis in self._axes.items()
+        }
+        self._plot = Plot(self.drawing())
+        self._redraw = Soon(self._show)
+        self._error = widgets.HTML()
+        reset = widgets.Button(description="Reset", icon="undo", tooltip="back to the first view")
+        reset.on_click(lambda _: self.reset())
+        buttons: list[widgets.Widget] = [reset]
+        self._links = []
+        if play:
+            last, now = len(self._axes[play].values) - 1, self.sliders[play].index
+            buttons.insert(0, widgets.Play(max=last, value=now, interval=150, tooltip=f"play {play}"))
+            self._links.append(widgets.jslink((buttons[0], "value"), (self.sliders[play], "index")))
+        for slider in self.sliders.values():
+            slider.observe(self._redraw, names="value")
+        self._view = widgets.VBox([*self.sliders.values(), widgets.HBox(buttons), self._error, self._plot])
+        close_when_run_again(self.close)
+
+    def drawing(self) -> Drawing:
+        """The drawing of the values that the sliders have, drawn anew."""
+        return self._draw(**{name: self._axes[name].values[slider.index] for name, slider in self.sliders.items()})
+
+    def move(self, **values: Any) -> None:
+        """Move several sliders to values among their stops, with one drawing.
+
+        Raises:
+            ValueError: no axis has the name, or no stop the value.
+        """
+        self._check(values)
+        positions = {name: self._axes[name].position(value) for name, value in values.items()}
+        with self._redraw.held():
+            for name, position in positions.items():
+                self.sliders[name].index = position
+
+    def reset(self) -> None:
+        """Back to the first view."""
+        self.move(**self._start)
+
+    def close(self) -> None:
+        """Take the explorer off the page, and its callbacks and widgets out of the kernel."""
+        self._redraw.cancel()
+        for widget in [*parts(self._view), *self._links]:
+            if isinstance(widget, widgets.Play):
+                widget.playing = False  # else its clock in the page would go on
+            widget.unobserve_all()
+            widget.close()
+
+    def _check(self, names: Any) -> None:
+        if unknown := {*names} - {*self._axes}:
+            raise ValueError(
+                f"only axes move, got {', '.join(sorted(unknown))}; there are {', '.join(sorted(self._axes))}"
+            )
+
+    def _show(self) -> None:
+        try:
+            self._plot.move(self.drawing())
+        except Exception:
+            self._error.value = f"<pre style='color: #B00020'>{escape(traceback.format_exc(limit=-3))}</pre>"
+        else:
+            self._error.value = ""
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        """The live widget; the drawing, for a page without a kernel; fixed text, so that stored outputs compare."""
+        self._redraw.flush()
+        return {
+            **(self._view._repr_mimebundle_(**kwargs) or {}),
+            "text/plain": f"<explorer: {', '.join(self.sliders)}>",
+            "application/vnd.plotly.v1+json": self._plot.drawing.figure().to_dict(),
+        }
+
+
+def explore(
+    draw: Callable[..., Drawing],
+    *,
+    play: str | None = None,
+    start: Mapping[str, Any] | None = None,
+    **axes: Sequence[Any] | Mapping[str, Any],
+) -> Explorer:
+    """Sliders that move a drawing with a live kernel.
+
+    Args:
+        draw: called with one keyword per axis, as `figures.frames` calls it; pure, cheap, and compiled before a slider
+            moves. Such as a picture of `figures` with all else bound.
+        play: name of the axis that Play runs through; no Play without one.
+        start: name of an axis -> value to begin with, the first by default.
+        axes: name=stops: values, or label -> value. Sparsity, norm, step, seed, attack and sample are written with
+            their units.
+
+    Raises:
+        ValueError: no axis, an axis without stops or with equal ones, or `play` or `start` that names none.
+    """
+    return Explorer(draw, [Axis.of(name, stops) for name, stops in axes.items()], play=play, start=start)

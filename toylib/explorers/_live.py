@@ -1,0 +1,148 @@
+"""What explorers are made of: a plot moved by one message, calls that merge, widgets that go when their cell reruns."""
+
+import asyncio
+import base64
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from typing import Any
+
+import anywidget
+import numpy as np
+import traitlets
+from ipykernel.ipkernel import IPythonKernel
+
+from toylib.figures import Drawing
+
+_TOGETHER_S = 0.004  # between two requests that count as one; a kernel takes a millisecond or two for a message
+
+
+class Plot(anywidget.AnyWidget):
+    """A drawing in the browser, moved by the kernel.
+
+    plotly's own FigureWidget reports every property of every trace back to the kernel after each move, and checks each
+    value that it sends; this one does neither. `make bench` measures both beside the browser alone.
+
+    Args:
+        drawing: what to show first.
+
+    Attributes:
+        drawing: what is shown.
+    """
+
+    _esm = files("plotly").joinpath("package_data/plotly.min.js").read_text(encoding="utf-8") + files(
+        "toylib.explorers"
+    ).joinpath("live.js").read_text(encoding="utf-8")
+    _figure = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, drawing: Drawing) -> None:
+        """Show a first drawing."""
+        super().__init__(_figure=_compact({"data": drawing.data, "layout": drawing.layout}))
+        self.drawing = drawing
+
+    def move(self, drawing: Drawing) -> None:
+        """Show another drawing of the same traces, in one message, or none if nothing changed.
+
+        Raises:
+            ValueError: other traces; what is shown stays.
+        """
+        traces, names = self.drawing.changes(drawing)
+        if traces or names:
+            new = {i: {name: _compact(drawing.data[i].get(name)) for name in traces[i]} for i in traces}
+            layout = {name: _compact(drawing.layout.get(name)) for name in names}
+            # Kept here too, unsent, for a page that is loaded anew.
+            for i, changed in new.items():
+                self._figure["data"][i].update(changed)
+            self._figure["layout"].update(layout)
+            self.send({"traces": new, "layout": layout})
+        self.drawing = drawing
+
+
+def _compact(value: Any) -> Any:
+    """A part of a drawing as JSON, its arrays in plotly's typed form: their bytes in base64, not their digits."""
+    if isinstance(value, np.ndarray) and value.dtype.kind in "iuf":
+        array = np.ascontiguousarray(value, "<i4" if value.dtype.kind in "iu" else "<f4")
+        shape = {} if array.ndim == 1 else {"shape": ", ".join(map(str, array.shape))}
+        return {"dtype": array.dtype.str[1:], "bdata": base64.b64encode(array.tobytes()).decode(), **shape}
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, dict):
+        return {name: _compact(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_compact(part) for part in value]
+    return value
+
+
+class Soon:
+    """A function of no arguments that many requests call once.
+
+    Where an event loop runs, as in a kernel, it is called a little later, so that messages of sliders that move
+    together have arrived; elsewhere at once.
+
+    Args:
+        function: what to call.
+    """
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        """Wait for the first request."""
+        self._function = function
+        self._forget: Callable[[], None] | None = None
+        """Cancels the call that is due, if one is."""
+
+    def __call__(self, *_: Any) -> None:
+        """Request a call."""
+        if self._forget:
+            return
+        try:
+            self._forget = asyncio.get_running_loop().call_later(_TOGETHER_S, self._call).cancel
+        except RuntimeError:  # no loop runs
+            self._call()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Call once at the end, whatever is requested inside."""
+        self.cancel()
+        self._forget = lambda: None  # the call at the end is due
+        try:
+            yield
+        finally:
+            self._call()
+
+    def flush(self) -> None:
+        """Call now if a call is due."""
+        if self._forget:
+            self._call()
+
+    def cancel(self) -> None:
+        """Forget a call that is due."""
+        if self._forget:
+            self._forget()
+            self._forget = None
+
+    def _call(self) -> None:
+        self.cancel()
+        self._function()
+
+
+_closers: dict[str, tuple[str, list[Callable[[], None]]]] = {}
+"""cell -> its last run, and how to close what that run made."""
+
+
+def close_when_run_again(close: Callable[[], None]) -> None:
+    """Call `close` when the cell that is running now runs once more; without a kernel that names its cells, never."""
+    request: Any = IPythonKernel.instance().get_parent() if IPythonKernel.initialized() else {}
+    cell, run = request.get("metadata", {}).get("cellId"), request.get("header", {}).get("msg_id")
+    if cell is None:
+        return
+    if cell in _closers and _closers[cell][0] != run:
+        for old in _closers.pop(cell)[1]:
+            old()
+    _closers.setdefault(cell, (run, []))[1].append(close)
+
+
+def parts(widget: Any) -> Iterator[Any]:
+    """A widget and all widgets that it is made of."""
+    yield widget
+    for part in (*getattr(widget, "children", ()), getattr(widget, "layout", None), getattr(widget, "style", None)):
+        if hasattr(part, "comm"):
+            yield from parts(part)

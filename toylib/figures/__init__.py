@@ -1,0 +1,37 @@
+"""Every picture: pure functions from arrays to a `Drawing`, plain data that a notebook shows as a plotly figure.
+
+`Drawing.figure()` gives the plotly Figure itself, to be changed or exported. A picture scrubs without a kernel through
+`frames(draw, name=values)`, and with one through `explorers.explore(draw, name=values, ...)`; `draw` is a picture with
+all else bound. `style` has the colours, which are told apart by colour-blind eyes too, and the theme.
+"""
+
+from toylib.figures import style
+from toylib.figures._adversarial import Limits, attacked_sample, interference, outcome_map, represented
+from toylib.figures._curves import lines, means, scatter, shares, stacked, trade
+from toylib.figures._drawing import Axis, Drawing, frames
+from toylib.figures._polyhedra import polyhedron, stages, story
+from toylib.figures._samples import gallery, matrices, spectra
+
+__all__ = [
+    "Axis",
+    "Drawing",
+    "Limits",
+    "attacked_sample",
+    "frames",
+    "gallery",
+    "interference",
+    "lines",
+    "matrices",
+    "means",
+    "outcome_map",
+    "polyhedron",
+    "represented",
+    "scatter",
+    "shares",
+    "spectra",
+    "stacked",
+    "stages",
+    "story",
+    "style",
+    "trade",
+]

@@ -1,0 +1,281 @@
+"""Attacks in pictures: the interference they ride on, one input before and after, what training under them leaves."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from toylib.figures._drawing import Drawing
+from toylib.figures._layout import Panel, around, axis, band, f4, framed, heatmap, inked, level, panels
+from toylib.figures.style import (
+    BACKGROUND,
+    BLUE,
+    BLUE_TINT,
+    FAINT,
+    GREEN_TINT,
+    INK,
+    MUTED,
+    ORANGE,
+    ORANGE_TINT,
+    WIDTH,
+)
+
+_COUNTED = 0.05
+_ZERO = {"zeroline": True, "zerolinecolor": MUTED, "zerolinewidth": 1}
+# The panels of an attacked sample from top to bottom, which share the first one's x axis; title, standoff and format of
+# their y axes. These keep the titles in one line, although only the labels of the middle axis have minus signs.
+_PANELS = (
+    (Panel("", (0, 1), (0.74, 1.0)), "input", 8, ".1f"),
+    (Panel("2", (0, 1), (0.42, 0.65)), "δ / ‖δ‖", 1, ""),
+    (Panel("3", (0, 1), (0.0, 0.33)), "output", 8, ".1f"),
+)
+_OUTCOMES = {"none": BACKGROUND, "reduced": BLUE_TINT, "eliminated": GREEN_TINT, "given up": ORANGE_TINT}
+"""What training under attack can end in, as `robustness.outcome` says, and the colour of each."""
+_MATRIX, _BARS = Panel("", (0.0, 0.4), (0.0, 1.0)), Panel("2", (0.6, 1.0), (0.0, 1.0))
+"""Places for the two parts of what a model represents."""
+
+
+def interference(row: ArrayLike, feature: int, *, title: str, limit: float) -> Drawing:
+    """One row of WᵀW as bars: the feature's own entry, then the others from the largest to the smallest.
+
+    Args:
+        row: (n,), (WᵀW)_i.
+        feature: i, counted from 0.
+        title: of the figure.
+        limit: the y axis reaches from -limit to limit.
+    """
+    row = np.asarray(row, float)
+    order = np.lexsort((-row, np.arange(len(row)) != feature))
+    bars = [
+        {
+            "type": "bar",
+            "x": np.array([-1, *range(1, len(row))]),  # a gap after the own entry
+            "y": f4(np.where(shown, row[order], np.nan)),
+            "name": name,
+            "marker": {"color": color, "line": {"width": 0}},
+            "width": _width(len(row)),
+            "customdata": order + 1,
+            "hovertemplate": "feature %{customdata}: %{y:.3f}<extra></extra>",
+        }
+        for name, color, shown in (("positive", BLUE, row[order] > 0), ("negative", ORANGE, row[order] < 0))
+    ]
+    beyond = (np.abs(row[order[1:]]) > _COUNTED).sum()
+    said = f"‖(WᵀW)<sub>i</sub>‖ = {np.linalg.norm(row):.2f}<br>{beyond} of {len(row) - 1} others beyond ±{_COUNTED}"
+    corner = {"xref": "paper", "yref": "paper", "x": 1, "xanchor": "right", "y": 1, "yanchor": "top", "align": "right"}
+    ticks = range(_step(len(row)), len(row), _step(len(row)))
+    layout = framed(
+        title,
+        360,
+        barmode="overlay",
+        showlegend=False,
+        xaxis=axis(
+            "the feature's own entry, then the others from the largest to the smallest",
+            (-2, len(row)),
+            tickvals=[-1, *ticks],
+            ticktext=["own", *map(str, ticks)],
+            showgrid=False,
+        ),
+        yaxis=axis("entry of row i of WᵀW", (-limit, limit), **_ZERO),
+        shapes=[band(opacity=0.6, xref="paper", x0=0, x1=1, y0=-_COUNTED, y1=_COUNTED)],
+        annotations=[{**corner, "showarrow": False, "text": said}],
+    )
+    return Drawing(bars, layout)
+
+
+class Limits(NamedTuple):
+    """The y ranges of the panels of `attacked_sample`, (low, high) each."""
+
+    input: tuple[float, float]
+    """of x and x + δ"""
+    direction: tuple[float, float]
+    """of δ/‖δ‖"""
+    output: tuple[float, float]
+    """of the reconstructions and x"""
+
+    @classmethod
+    def around(cls, x: ArrayLike, delta: ArrayLike, output: ArrayLike) -> "Limits":
+        """Ranges that hold 0, 1 and all of these, with a margin; each (..., n), and x + δ broadcasts."""
+        x, delta, output = (np.asarray(values, float) for values in (x, delta, output))
+        reach = 1.1 * float(np.abs(_direction(delta)).max()) or 1.0
+        inputs, outputs = (np.hstack([0, 1, x.ravel(), values.ravel()]) for values in (x + delta, output))
+        return cls(around(inputs), (-reach, reach), around(outputs))
+
+
+def attacked_sample(
+    x: ArrayLike, delta: ArrayLike, before: ArrayLike, after: ArrayLike, *, title: str, limits: Limits
+) -> Drawing:
+    """One attacked input in three panels over the features: x and x + δ, δ/‖δ‖, and the reconstructions of both.
+
+    Args:
+        x: (n,), clean input.
+        delta: (n,), attack; zeros show no direction.
+        before: (n,), reconstruction of x.
+        after: (n,), reconstruction of x + δ.
+        title: of the figure.
+        limits: the y ranges.
+    """
+    x, delta, before, after = (np.asarray(values, float) for values in (x, delta, before, after))
+    n, width = len(x), _width(len(x))
+    silent = (x == 0) & (before == 0) & (after == 0)  # most features of a sparse input: small, so that they stay calm
+    size = f4(np.where(silent, 2.5, min(max(0.8 * WIDTH / n, 4), 9)))
+    grey = {"color": MUTED, "opacity": 0.45, "line": {"width": 0}}
+    filled = {"color": ORANGE, "opacity": 1, "size": 0.8 * size, "line": {"width": 0}}
+    hollow = {"color": INK, "opacity": 1, "size": size, "symbol": "circle-open", "line": {"width": 1}}
+    dash = {"color": ORANGE, "width": 0, "type": "constant", "value": width / 2, "thickness": 2}
+    stem = {"color": ORANGE, "width": 0, "thickness": 1.5}
+    stem |= {"array": f4(np.maximum(before - after, 0)), "arrayminus": f4(np.maximum(after - before, 0))}
+    bar, points = {"type": "bar", "width": width}, {"type": "scatter", "mode": "markers"}
+    traces = [
+        {**bar, "name": "x", "y": x, "yaxis": "y", "marker": grey},
+        {**points, "name": "x + δ", "y": x + delta, "yaxis": "y", "marker": {"opacity": 0}, "error_x": dash},
+        {**bar, "name": "δ/‖δ‖", "y": _direction(delta), "yaxis": "y2", "marker": {"color": ORANGE}},
+        {**bar, "name": "target x", "y": x, "yaxis": "y3", "marker": grey},
+        {**points, "name": "after", "y": after, "yaxis": "y3", "marker": filled, "error_y": stem},
+        {**points, "name": "before", "y": before, "yaxis": "y3", "marker": hollow},
+    ]
+    for trace in traces:
+        hover = f"feature %{{x}}: {trace['name']} = %{{y:.3f}}<extra></extra>"
+        trace.update(x=np.arange(1, n + 1), y=f4(trace["y"]), hovertemplate=hover)
+    e_before, e_after = (f"{np.square(output - x).sum():.3g}" for output in (before, after))
+    headings = (
+        f"<b>Input</b>   {inked(MUTED, 'x (bars)')}   {inked(ORANGE, 'x + δ (dashes)')}",
+        f"<b>Attack</b>   {inked(ORANGE, 'δ')}, in units of its norm ‖δ‖ = {np.linalg.norm(delta):.3g}",
+        f"<b>Reconstruction</b>   {inked(MUTED, 'target x (bars)')}   ○ before, e = {e_before}   "
+        f"{inked(ORANGE, f'● after, e = {e_after}')}",
+    )
+    layout = framed(title, 580, barmode="overlay", showlegend=False, margin={"t": 80}, annotations=[])
+    ends, ticks = (0.5 - 0.01 * n, n + 0.5 + 0.01 * n), sorted({1, *range(_step(n), n + 1, _step(n))})
+    layout["xaxis"] = axis("feature", ends, anchor="y3", tickvals=ticks, showgrid=False)
+    for (panel, name, standoff, form), heading, span in zip(_PANELS, headings, limits, strict=True):
+        y = {"standoff": standoff, "tickformat": form, "nticks": 5, "domain": list(panel.y), **_ZERO}
+        layout[f"yaxis{panel.number}"] = axis(name, span, **y)
+        layout["annotations"].append(panel.text(heading, xref="paper", x=0, xanchor="left"))
+    return Drawing(traces, layout)
+
+
+def represented(W: ArrayLike, dimensionality: ArrayLike, *, title: str, kept: float) -> Drawing:
+    """What a model represents: WᵀW, and the norm and dimensionality of every feature, the longest first in both.
+
+    Args:
+        W: (m, n).
+        dimensionality: (n,), D_i.
+        title: of the figure.
+        kept: norm above which a feature counts as kept, drawn as a line.
+    """
+    W, D = np.asarray(W, float), np.asarray(dimensionality, float)
+    norms = np.linalg.norm(W, axis=0)
+    order = np.argsort(-norms, kind="stable")
+    W, D, norms = W[:, order], D[order], norms[order]
+    gram = heatmap(W.T @ W, 1.0, colorbar={"x": 0.41, "len": 0.8, "tickvals": [-1, 0, 1]}, xgap=0, ygap=0)
+    about = {"x": np.arange(1, len(norms) + 1), "customdata": order + 1, **_BARS.refs}
+    bars = {
+        "type": "bar",
+        "y": f4(norms),
+        "marker": {"color": BLUE},
+        "hovertemplate": "feature %{customdata}: norm %{y:.2f}<extra></extra>",
+        **about,
+    }
+    points = {
+        "type": "scatter",
+        "y": f4(np.where(norms > kept, D, np.nan)),
+        "mode": "markers",
+        "marker": {"color": ORANGE, "size": 7, "line": {"color": BACKGROUND, "width": 1}},
+        "hovertemplate": "feature %{customdata}: D = %{y:.2f}<extra></extra>",
+        **about,
+    }
+    # Over the matrix, which stands beside its scale; and over the bars.
+    notes = [
+        _MATRIX.text("WᵀW", xref="paper", x=0.4, xanchor="right"),
+        _BARS.text(f"{inked(BLUE, '▮ norm')}   {inked(ORANGE, '● D, if kept')}"),
+    ]
+    line = level(kept, color=INK, xref="x2 domain", yref="y2")
+    layout = framed(title, 385, margin={"t": 75}, showlegend=False, shapes=[line], annotations=notes)
+    words, ends = "feature, the longest first", (0.5, len(norms) + 0.5)
+    square = axis(words, ends, standoff=4, showgrid=False, constrain="domain")
+    down = {"range": list(ends[::-1]), "scaleanchor": "x", "constraintoward": "top"}
+    layout |= _MATRIX.axes({**square, "constraintoward": "right"}, {**square, **down})
+    size = axis("norm ‖W<sub>i</sub>‖, dimensionality D<sub>i</sub>", (0, 1.35))
+    return Drawing([gram, bars, points], layout | _BARS.axes(axis(words, ends, showgrid=False), size))
+
+
+def outcome_map(
+    outcomes: Mapping[str, ArrayLike],
+    kept: Mapping[str, ArrayLike],
+    densities: Sequence[float],
+    norms: Sequence[float],
+    *,
+    title: str,
+) -> Drawing:
+    """How training under each attack ended, over density and norm, with the number of features kept in every cell.
+
+    Args:
+        outcomes: attack -> (densities, norms) of names that `robustness.outcome` gives; at most eight attacks.
+        kept: attack -> (densities, norms), mean numbers of features kept.
+        densities, norms: of the rows and columns; norms as fractions of E‖x‖.
+        title: of the figure.
+
+    Raises:
+        ValueError: an outcome without a colour.
+    """
+    known = list(_OUTCOMES)
+    if unknown := {str(name) for table in outcomes.values() for name in np.ravel(table)} - set(known):
+        raise ValueError(f"outcomes must be among {known}, got {sorted(unknown)}; take them from robustness.outcomes")
+    steps = [(edge / len(known), color) for i, color in enumerate(_OUTCOMES.values()) for edge in (i, i + 1)]
+    fixed = {
+        "type": "heatmap",
+        "x": [f"{norm:g}" for norm in norms],
+        "y": [f"{density:g}" for density in densities],
+        "zmin": -0.5,
+        "zmax": len(known) - 0.5,
+        "colorscale": steps,
+        "showscale": False,
+        "xgap": 1,
+        "ygap": 1,
+        "texttemplate": "%{text}",
+        "textfont": {"size": 11, "color": INK},
+        "hovertemplate": "density %{y}, norm %{x}: %{customdata}, %{text} kept<extra></extra>",
+    }
+    look = {"type": "category", "showgrid": False, "linecolor": FAINT}
+    rows = -(-len(outcomes) // 2)
+    margin, legend = {"l": 55, "r": 10, "t": 95, "b": 50}, {"y": 1 + 25 / (145 * rows), "x": -0.02}
+    traces, layout = [], framed(title, 145 * rows + 145, margin=margin, annotations=[], legend=legend)
+    for panel, (name, table) in zip(panels(len(outcomes), 2, (0.025, 0.22 / rows)), outcomes.items(), strict=True):
+        cells = {
+            "z": np.array([[known.index(outcome) for outcome in line] for line in np.asarray(table)], np.int8),
+            "text": [[f"{count:.0f}" for count in line] for line in np.asarray(kept[name])],
+            "customdata": np.asarray(table),
+        }
+        traces.append({**fixed, **cells, **panel.refs})
+        last, first = len(traces) > len(outcomes) - 2, panel.x[0] == 0
+        x = axis("attack norm / E‖x‖" if last else "", **look, tickangle=0, tickfont={"size": 10}, showticklabels=last)
+        layout |= panel.axes(x, axis("density p" if first else "", **look, showticklabels=first))
+        layout["annotations"].append(panel.text(name))
+    traces += [
+        {
+            "type": "scatter",
+            "x": [None],
+            "y": [None],
+            "mode": "markers",
+            "marker": {"color": color, "symbol": "square", "size": 12, "line": {"color": MUTED, "width": 1}},
+            "name": "not reduced" if name == "none" else name,
+        }
+        for name, color in _OUTCOMES.items()
+    ]
+    return Drawing(traces, layout)
+
+
+def _direction(delta: np.ndarray) -> np.ndarray:
+    """δ/‖δ‖ along the last axis; 0 for 0."""
+    norm = np.linalg.norm(delta, axis=-1, keepdims=True)
+    return delta / np.where(norm > 0, norm, 1)
+
+
+def _width(n: int) -> float:
+    """Of a bar, in features: few bars would be slabs."""
+    return 0.4 if n <= 20 else 0.8
+
+
+def _step(n: int) -> int:
+    """Between two ticks on an axis of n features: 1, 2 or 5 times a power of ten, and about ten ticks."""
+    return next(step for k in range(9) for step in (10**k, 2 * 10**k, 5 * 10**k) if 12 * step >= n)

@@ -1,0 +1,264 @@
+"""Curves, intervals and points over one axis."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from toylib.figures._drawing import Drawing
+from toylib.figures._layout import SYMBOLS, Label, around, axis, band, beside, colors_of, f4, framed, level
+from toylib.figures.style import BACKGROUND, BLUE, MUTED
+from toylib.reporting import Interval, Share
+
+
+def lines(
+    x: ArrayLike,
+    series: Mapping[str, ArrayLike],
+    *,
+    title: str,
+    x_title: str,
+    y_title: str,
+    log: str = "",
+    dashed: Mapping[str, ArrayLike] | None = None,
+    y_range: tuple[float, float] | None = None,
+    markers: bool = False,
+    colors: Sequence[str] | None = None,
+    shaded: Mapping[str, tuple[float, float]] | None = None,
+) -> Drawing:
+    """Curves over one axis, with references dashed and each name at the end of its curve.
+
+    Args:
+        x: (k,).
+        series: name -> (k,), at most five.
+        title, x_title, y_title: texts.
+        log: which axes are logarithmic: "", "x", "y" or "xy".
+        dashed: name -> (k,) or a number, drawn as dashed lines.
+        y_range: fixed range of the y axis, in its units; by default it holds all curves.
+        markers: mark the points.
+        colors: of the series, from `style`; by default its set colours and ink in turn.
+        shaded: name -> first and last x of a stretch to shade.
+
+    Raises:
+        ValueError: no series, more than five, or one of another length than x; on a logarithmic axis a value that is
+            not positive.
+    """
+    x, mode = np.asarray(x, float), "lines+markers" if markers else "lines"
+    levels = {name: np.full(x.shape, y) if np.ndim(y) == 0 else y for name, y in (dashed or {}).items()}
+    named = zip(series.items(), colors_of(series, colors), strict=True)
+    curves = [(name, _as_long(x, name, y), color, mode, {"width": 2}) for (name, y), color in named]
+    dash = {"dash": "dash", "width": 1}
+    curves += [(name, _as_long(x, name, y), MUTED, "lines", dash) for name, y in levels.items()]
+    traces = [
+        {**_points(x, y), "name": name, "mode": mode, "line": {"color": color, **line}}
+        for name, y, color, mode, line in curves
+    ]
+    y_range = y_range or around(np.concatenate([y[np.isfinite(y)] for _, y, *_ in curves]), log="y" in log)
+    across = axis(x_title, around(x, log="x" in log, margin=0.02 if markers else 0.0), log="x" in log)
+    layout = framed(title, 400, xaxis=across, yaxis=axis(y_title, y_range, log="y" in log))
+    if shaded:
+        layout["shapes"] = [band(x0=first, x1=last, yref="y domain", y0=0, y1=1) for first, last in shaded.values()]
+        # On a logarithmic axis plotly wants shapes in units of the axis, and texts in powers of ten.
+        middles = [float(np.mean(np.log10(ends) if "x" in log else ends)) for ends in shaded.values()]
+        layout["annotations"] = [
+            {"text": name, "x": middle, "yref": "y domain", "y": 1, "yanchor": "top", "showarrow": False}
+            for name, middle in zip(shaded, middles, strict=True)
+        ]
+    return Drawing(traces, beside(layout, [Label.at_end(name, color, x, y, log) for name, y, color, *_ in curves]))
+
+
+def shares(
+    x: Sequence[float],
+    series: Mapping[str, Sequence[Share]],
+    *,
+    title: str,
+    x_title: str,
+    y_title: str,
+    colors: Sequence[str] | None = None,
+) -> Drawing:
+    """Shares with their 95 % Wilson intervals over a positive setting, on a logarithmic axis; at most five series."""
+    ticks = {"tickvals": list(x), "ticktext": [f"{value:g}" for value in x]}
+    # A little aside, so that intervals at one setting stand beside each other.
+    return _with_intervals(
+        x, series, (title, x_title, y_title), (-0.03, 1.03), colors, ticks, {"tickformat": ".0%"}, aside=1.04
+    )
+
+
+def means(
+    x: Sequence[float],
+    series: Mapping[str, Sequence[Interval]],
+    *,
+    title: str,
+    x_title: str,
+    y_title: str,
+    y_range: tuple[float, float],
+    log: str = "x",
+    ticks: Sequence[float] | None = None,
+    dashed: Mapping[str, float] | None = None,
+    colors: Sequence[str] | None = None,
+) -> Drawing:
+    """Means with their intervals over a setting; at most five series.
+
+    Args:
+        x: (k,).
+        series: name -> k intervals.
+        title, x_title, y_title: texts.
+        y_range: fixed range of the y axis, in its units.
+        log: which axes are logarithmic: "", "x", "y" or "xy"; a setting on a logarithmic axis is positive.
+        ticks: values to mark on the x axis, by default 1, 2 and 5 times powers of ten where it is logarithmic.
+        dashed: name -> y of a dashed line.
+        colors: of the series, from `style`; by default its set colours and ink in turn.
+
+    Raises:
+        ValueError: as `lines`.
+    """
+    marks = {} if ticks is None else {"tickvals": list(ticks), "ticktext": [f"{value:,g}" for value in ticks]}
+    return _with_intervals(x, series, (title, x_title, y_title), y_range, colors, marks, {}, log=log, dashed=dashed)
+
+
+def _with_intervals(
+    x: Sequence[float],
+    series: Mapping[str, Sequence[Share] | Sequence[Interval]],
+    texts: tuple[str, str, str],
+    y_range: tuple[float, float],
+    colors: Sequence[str] | None,
+    x_marks: dict[str, Any],
+    y_marks: dict[str, Any],
+    *,
+    log: str = "x",
+    dashed: Mapping[str, float] | None = None,
+    aside: float = 1.0,
+) -> Drawing:
+    """Points with the intervals that each has, joined by lines; each series a factor `aside` from the one before."""
+    (title, x_title, y_title), at, levels, traces, ends = texts, np.asarray(x, float), dashed or {}, [], []
+    last = float(at.max() * aside ** ((len(series) - 1) / 2))  # the names begin beside the rightmost point
+    for i, (color, (name, values)) in enumerate(zip(colors_of(series, colors), series.items(), strict=True)):
+        y, low, high = (_as_long(at, name, [getattr(v, part) for v in values]) for part in ("value", "low", "high"))
+        traces.append(
+            {
+                **_points(at * aside ** (i - (len(series) - 1) / 2), y),
+                "name": name,
+                "mode": "lines+markers",
+                "marker": {"color": color, "size": 8, "symbol": SYMBOLS[i]},
+                "line": {"color": color, "width": 1.5},
+                "error_y": {"array": f4(high - y), "arrayminus": f4(y - low), "thickness": 1.5, "color": color},
+                "customdata": [str(v) for v in values],
+                "hovertemplate": "%{customdata}",
+            }
+        )
+        ends.append(Label.at_end(name, color, np.where(at < at.max(), at, last), y, log))
+    ends += [Label.at_end(name, MUTED, np.array([last]), np.array([y]), log) for name, y in levels.items()]
+    reach = around(np.array([at.min() / (last / at.max()), last]), log="x" in log, margin=0.02)
+    layout = framed(
+        title,
+        400,
+        xaxis=axis(x_title, reach, log="x" in log, **x_marks),
+        yaxis=axis(y_title, y_range, log="y" in log, **y_marks),
+        shapes=[level(y) for y in levels.values()],
+    )
+    return Drawing(traces, beside(layout, ends))
+
+
+def scatter(x: ArrayLike, y: ArrayLike, names: Sequence[str], *, title: str, x_title: str, y_title: str) -> Drawing:
+    """Groups of points, one point per model, joined in their order by a line through the means of the groups.
+
+    Args:
+        x, y: (groups, points).
+        names: one per group, written beside it; "" for none.
+        title, x_title, y_title: texts.
+    """
+    x, y = np.asarray(x, float), np.asarray(y, float)
+    marker = {"color": BLUE, "size": 7, "opacity": 0.7, "line": {"color": BACKGROUND, "width": 0.5}}
+    traces = [
+        {**_points(x.mean(1), y.mean(1)), "mode": "lines", "line": {"color": MUTED, "width": 1}, "hoverinfo": "skip"},
+        {**_points(x.ravel(), y.ravel()), "mode": "markers", "marker": marker},
+    ]
+    layout = framed(title, 420, xaxis=axis(x_title, around(x, margin=0.02)), yaxis=axis(y_title, around(y)))
+    ends = [Label(name, MUTED, *map(float, at)) for name, *at in zip(names, x.max(1), y.mean(1), strict=True)]
+    return Drawing(traces, beside(layout, ends))
+
+
+def trade(
+    series: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    *,
+    title: str,
+    x_title: str,
+    y_title: str,
+    dashed: Mapping[str, float] | None = None,
+    label: Sequence[str] = (),
+    start: str = "",
+) -> Drawing:
+    """One quantity against another along a setting, one joined line of points per series.
+
+    Args:
+        series: name -> (x (k,), y (k,)), at most five.
+        title, x_title, y_title: texts.
+        dashed: name -> y of a dashed line.
+        label: k texts, one for each point of a series, shown on hovering.
+        start: what to write at the first point, which all series share.
+    """
+    hover = {"customdata": list(label), "hovertemplate": "%{customdata}: (%{x:.2f}, %{y:.3f})"} if label else {}
+    traces = [
+        {
+            **_points(x, y),
+            "name": name,
+            "mode": "lines+markers",
+            "line": {"color": color, "width": 1.5},
+            "marker": {"color": color, "size": 7, "symbol": symbol},
+            **hover,
+        }
+        for color, symbol, (name, (x, y)) in zip(colors_of(series), SYMBOLS, series.items(), strict=False)
+    ]
+    x, y = (np.concatenate(values) for values in zip(*series.values(), strict=True))
+    levels = dashed or {}
+    text = {"showarrow": False, "font": {"color": MUTED}, "yanchor": "bottom", "xanchor": "right"}
+    notes = [{**text, "text": name, "x": 1, "xref": "paper", "y": y} for name, y in levels.items()]
+    if start:
+        notes.append({**text, "text": start, "x": float(x[0]), "y": float(y[0]), "yshift": 6})
+    layout = framed(
+        title,
+        420,
+        xaxis=axis(x_title, around(x)),
+        yaxis=axis(y_title, around(y)),
+        margin={"t": 80},
+        legend={"x": -0.02},
+        shapes=[level(y) for y in levels.values()],
+        annotations=notes,
+    )
+    return Drawing(traces, layout)
+
+
+def stacked(
+    x: Sequence[str], counts: Mapping[str, Sequence[int]], *, title: str, x_title: str, y_title: str
+) -> Drawing:
+    """Stacked bars of how many cases are of which kind; counts: kind -> one number per bar, at most five kinds."""
+    traces = [
+        {"type": "bar", "x": list(x), "y": [int(value) for value in values], "name": kind, "marker": {"color": color}}
+        for color, (kind, values) in zip(colors_of(counts), counts.items(), strict=True)
+    ]
+    highest = float(np.sum([trace["y"] for trace in traces], axis=0).max())
+    layout = framed(
+        title,
+        380,
+        xaxis=axis(x_title, type="category", showgrid=False),
+        yaxis=axis(y_title, (0, 1.04 * highest)),
+        margin={"t": 80},
+        barmode="stack",
+        bargap=0.25,
+        legend={"traceorder": "normal", "x": -0.02},
+    )
+    return Drawing(traces, layout)
+
+
+def _points(x: ArrayLike, y: ArrayLike) -> dict[str, Any]:
+    return {"type": "scatter", "x": f4(x), "y": f4(y)}
+
+
+def _as_long(x: np.ndarray, name: str, y: ArrayLike) -> np.ndarray:
+    """A curve as an array, which must be as long as x."""
+    values = np.asarray(y, float)
+    if values.shape != x.shape or not x.size:
+        raise ValueError(
+            f"a curve must have a value for each of x {x.shape}, got shape {values.shape} for {name}; pass as many"
+        )
+    return values

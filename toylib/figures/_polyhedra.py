@@ -1,0 +1,208 @@
+"""The polyhedron that a model's features span, and the story of one run told around it."""
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations, cycle
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from toylib.figures._drawing import Drawing
+from toylib.figures._layout import Label, Panel, axis, band, f4, framed, heatmap, level, names
+from toylib.figures.style import INK, LABELS, MUTED, SET_COLORS
+from toylib.geometry import Sets, Trajectory
+
+_ANTIPODAL, _NEIGHBOUR = -0.9, -0.5
+_REACH = 1.25
+_FIRST_STEP = 10  # where the logarithmic axis of steps begins: before, nothing has moved yet
+_SILENT = {"hoverinfo": "skip", "showlegend": False}
+_ASIDE = ("top left", "top center", "top right")  # of its point, a number stands, so that points that coincide have all
+# Where the four curves of a story stand, from top to bottom, as shares of the height; the polyhedron is above.
+_PANELS = [
+    Panel(str(number), (0.0, 1.0), y)
+    for number, y in enumerate(((0.45, 0.61), (0.3, 0.41), (0.125, 0.265), (0.0, 0.085)), 2)
+]
+_GRAM = Panel("", (0.66, 0.98), (0.74, 0.95))
+_HEIGHT, _TOP, _BOTTOM = 1080, 60, 50
+_Series = Mapping[str, tuple[np.ndarray, str]]
+"""Curves of a panel: name -> values, colour."""
+
+
+def polyhedron(W: ArrayLike, sets: Sets, *, title: str) -> Drawing:
+    """The columns of W (3, n) in hidden space: one colour per set, edges between neighbours, antipodal pairs dashed."""
+    return Drawing(_polyhedron(W, sets), framed(title, 480, scene=_scene(), margin={"l": 0, "r": 0}))
+
+
+def stages(Ws: Mapping[str, ArrayLike], sets: Sets, *, title: str) -> Drawing:
+    """Several models side by side, seen from the same side; name -> W (3, n)."""
+    traces, layout = [], framed(title, 290, margin={"l": 0, "r": 0, "t": 50, "b": 0}, annotations=[])
+    above = {"y": 1, "xref": "paper", "yref": "paper", "yanchor": "top", "showarrow": False}
+    for i, (name, W) in enumerate(Ws.items()):
+        scene = "scene" + str(i + 1) * (i > 0)
+        traces += [{**trace, "scene": scene} for trace in _polyhedron(W, sets)]
+        layout[scene] = {**_scene(ticks=False), "domain": {"x": [i / len(Ws), (i + 1) / len(Ws)], "y": [0, 0.92]}}
+        layout["annotations"].append({**above, "text": name, "x": (i + 0.5) / len(Ws)})
+    return Drawing(traces, layout)
+
+
+def story(
+    run: Trajectory,
+    sets: Sets,
+    *,
+    step: int,
+    title: str,
+    levels: Mapping[str, float],
+    twin: ArrayLike,
+    loss_range: tuple[float, float] | None = None,
+) -> Drawing:
+    """One run at one step: polyhedron and Gram matrix above, and below a cursor over loss, spectrum and geometry.
+
+    Args:
+        run: what geometry measures along it.
+        sets: two sets of three.
+        step: of the snapshot to show.
+        title: of the figure, to which the step is added.
+        levels: name -> loss, drawn as dashed lines.
+        twin: (T,), losses of the linear twin.
+        loss_range: of the loss axis; by default it spans this run and the levels.
+
+    Raises:
+        ValueError: no snapshot was taken at the step.
+    """
+    if step not in run.steps:
+        raise ValueError(f"step must be one of a snapshot, got {step}; take one of run.steps")
+    W = run.weights[list(run.steps).index(step)]
+    blue, orange, green, pink = SET_COLORS
+    loss_range = loss_range or (0.5 * min(run.losses.min(), *levels.values()), 1.5 * run.losses[0])
+    first, second, third = run.singular_values.T
+    curves: list[tuple[str, tuple[float, float], _Series]] = [
+        ("loss", loss_range, {"model": (run.losses, INK), "linear twin": (np.asarray(twin), pink)}),
+        ("singular values of W", (0, 1.6), {"s₁": (first, INK), "s₂": (second, MUTED), "s₃": (third, green)}),
+        (
+            "shares, cosine",
+            (-1.05, 1.05),
+            {
+                "PCA overlap": (run.overlap, INK),
+                "energy within sets": (run.within_energy, green),
+                "cosine of means": (run.mean_cosine, pink),
+                "flatness 1": (run.flatness[:, 0], blue),
+                "flatness 2": (run.flatness[:, 1], orange),
+            },
+        ),
+        ("twist in °", (0, 62), {"twist": (run.twist, INK)}),
+    ]
+    gram = heatmap(W.T @ W, 1.0, colorbar={"x": 1.0, "len": 0.22, "y": 0.845, "tickvals": [-1, 0, 1]})
+    traces, x, cursor = [*_polyhedron(W, sets), gram], f4(np.maximum(run.steps, 1)), f4([max(_FIRST_STEP, step)] * 2)
+    for panel, (_, limits, series) in zip(_PANELS, curves, strict=True):
+        curve = {"type": "scatter", "mode": "lines", **panel.refs}
+        traces += [
+            {**curve, "x": x, "y": f4(values), "name": name, "line": {"color": color, "width": 2}}
+            for name, (values, color) in series.items()
+        ]
+        traces.append({**curve, "x": cursor, "y": f4(limits), "line": {"color": INK, "width": 1}, "hoverinfo": "skip"})
+    return Drawing(traces, _story_layout(run, f"{title}: step {step:,}", curves, levels))
+
+
+def _story_layout(
+    run: Trajectory,
+    title: str,
+    curves: Sequence[tuple[str, tuple[float, float], _Series]],
+    levels: Mapping[str, float],
+) -> dict[str, Any]:
+    """Axes, names, levels and shaded phases of a story."""
+    last = int(run.steps[-1])
+    first = min(_FIRST_STEP, last)
+    notes = [_GRAM.text("Gram matrix WᵀW")]
+    shapes = [level(loss, xref="x2 domain", yref="y2") for loss in levels.values()]
+    layout = framed(
+        title,
+        _HEIGHT,
+        margin={"r": 125, "t": _TOP, "b": _BOTTOM},
+        showlegend=False,
+        scene={**_scene(), "domain": {"x": [0, 0.6], "y": [0.64, 1]}},
+        annotations=notes,
+        shapes=shapes,
+    )
+    layout |= _GRAM.axes(axis("feature", dtick=1), axis("feature", dtick=1, autorange="reversed"))
+    for panel, (name, limits, series) in zip(_PANELS, curves, strict=True):
+        log, lowest = "y" if name == "loss" else "", panel is _PANELS[-1]
+        x = axis("training step" if lowest else "", (first, last), log=True, showticklabels=lowest)
+        y = axis(name, limits, log=bool(log))
+        layout |= panel.axes(x, y)
+        if len(series) > 1:
+            ends = {**series, **{name: (np.full(len(run.steps), loss), MUTED) for name, loss in levels.items() if log}}
+            labels = [
+                Label.at_end(name, color, run.steps, values, log)
+                for name, (values, color) in ends.items()
+                if np.isfinite(values).any()
+            ]
+            height = (panel.y[1] - panel.y[0]) * (_HEIGHT - _TOP - _BOTTOM)
+            right = {"xref": f"x{panel.number} domain", "x": 1, "xshift": 6, "yref": f"y{panel.number}"}
+            notes += names(labels, y["range"], height, [0.0] * len(labels), font={"size": 12}, **right)
+    for i, phase in enumerate(run.phases):
+        begin, end = max(phase.first, first), max(phase.last, first)
+        if i % 2 == 0:
+            whole = {"x0": begin, "x1": end, "y0": 0, "y1": 1}
+            shapes += [band(xref=f"x{n}", yref=f"y{n} domain", **whole) for n, *_ in _PANELS]
+        notes.append(_PANELS[0].text(f"<b>{phase.name[0]}</b>", x=np.log10(begin * end) / 2, xref="x2"))
+    return layout
+
+
+def _polyhedron(W: ArrayLike, sets: Sets) -> list[dict[str, Any]]:
+    """Traces of constant number and length, so that only coordinates move: edges, antipodes, triangles, vertices."""
+    W = np.asarray(W, float)
+    norms = np.linalg.norm(W, axis=0)
+    cosine = (W.T @ W) / np.maximum(np.outer(norms, norms), 1e-12)
+    of = {j: i for i, members in enumerate(sets) for j in members}
+    pairs, seen = list(combinations(range(W.shape[1]), 2)), norms.min() > 0.05
+    edges = [((i, j), seen and cosine[i, j] > _NEIGHBOUR) for i, j in pairs if of[i] != of[j]]
+    antipodes = [(pair, seen and cosine[pair] < _ANTIPODAL) for pair in pairs]
+    traces = [
+        _line(_segments(W, edges), "edge to the other set", MUTED, width=2),
+        _line(_segments(W, antipodes), "antipodal pair", SET_COLORS[2], width=5, dash="dash"),
+    ]
+    for i, (members, color) in enumerate(zip(sets, cycle(SET_COLORS)), 1):
+        triangle = _segments(W, [(pair, True) for pair in combinations(members, 2)])
+        traces += [
+            _line(triangle, f"edge of set {i}", color, width=6),
+            {
+                **_at(W[:, list(members)]),
+                "mode": "markers+text",
+                "marker": {"size": 6, "color": color},
+                "text": [str(j + 1) for j in members],
+                "textposition": [_ASIDE[j % len(_ASIDE)] for j in range(len(members))],
+                "textfont": {"size": 14, "color": LABELS[color]},
+                "name": f"set {i}",
+                "showlegend": False,
+                "hovertemplate": "feature %{text}: (%{x:.2f}, %{y:.2f}, %{z:.2f})<extra></extra>",
+            },
+        ]
+    return [*traces, {**_at(np.zeros((3, 1))), "mode": "markers", "marker": {"size": 3, "color": INK}, **_SILENT}]
+
+
+def _segments(W: np.ndarray, pairs: Sequence[tuple[tuple[int, int], bool]]) -> np.ndarray:
+    """(3, 3·pairs): both ends and a gap of NaN for each pair, all NaN for a pair that is not shown."""
+    with_gap = np.column_stack([W, np.full(len(W), np.nan)])
+    return with_gap[:, [k for pair, shown in pairs for k in ((*pair, -1) if shown else (-1, -1, -1))]]
+
+
+def _line(points: np.ndarray, name: str, color: str, *, width: float, dash: str = "solid") -> dict[str, Any]:
+    line = {"color": color, "width": width, "dash": dash}
+    return {**_at(points), "mode": "lines", "line": line, "name": name, "connectgaps": False, **_SILENT}
+
+
+def _at(points: np.ndarray) -> dict[str, Any]:
+    return {"type": "scatter3d", **dict(zip("xyz", f4(points), strict=True))}
+
+
+def _scene(*, ticks: bool = True) -> dict[str, Any]:
+    side = {"range": [-_REACH, _REACH], "tickvals": [-1, 0, 1], "showticklabels": ticks}
+    titles = ("h₁", "h₂", "h₃") if ticks else ("", "", "")
+    return {
+        **{f"{name}axis": {**side, "title": {"text": title}} for name, title in zip("xyz", titles, strict=True)},
+        "aspectmode": "cube",
+        "camera": {"eye": {"x": 1.6, "y": 1.35, "z": 0.83}, "center": {"x": 0, "y": 0, "z": -0.08}}
+        if ticks
+        else {"eye": {"x": 1.2, "y": 1.0, "z": 0.62}},
+        "uirevision": "camera",
+    }

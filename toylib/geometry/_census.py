@@ -1,0 +1,153 @@
+"""Counting runs: what each member of an ensemble did, shares with intervals, and the gap to the linear twin."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from toylib.features import Features
+from toylib.geometry._measures import mode_strengths, pca_overlap, twist
+from toylib.geometry._states import classify, phase_middle, phases
+from toylib.geometry._templates import Sets
+from toylib.model import Params, reconstruct
+from toylib.training import Run
+
+PCA_OVERLAP = 0.99
+
+
+class Census(NamedTuple):
+    """What each of c runs at one sparsity did; all arrays (c,).
+
+    Attributes:
+        final: state of the last snapshot, as `geometry.classify` names it.
+        final_loss: population loss of the last snapshot.
+        phases: letters of the phases found, such as "ABCDE"; "b" stands for a collinear B.
+        octahedron_step: first step of the final stay at the octahedron; NaN if there is none.
+        opening_twist: degrees, at the first snapshot of phase D, when both sets have become triangles; NaN without one.
+        plateau: at the middle of phase B "collinear" if `classify` says so, else "pca" if the overlap with the two set
+            directions exceeds 0.99, else "other"; "none" without a phase B.
+        plateau_loss: population loss at the middle of phase B; NaN without one.
+    """
+
+    final: np.ndarray
+    final_loss: np.ndarray
+    phases: np.ndarray
+    octahedron_step: np.ndarray
+    opening_twist: np.ndarray
+    plateau: np.ndarray
+    plateau_loss: np.ndarray
+
+
+class TwinGaps(NamedTuple):
+    """How far c runs were from their linear twins; all arrays (c,).
+
+    A gap of losses is |L - L_twin|/L_twin; a gap of functions is `twin_gap`. Early is the first snapshot with at most
+    0.9 of the starting loss, plateau the middle of phase B (NaN without one), drop the largest gap between the two (or
+    from early to the end, without a phase B).
+    """
+
+    early_loss: np.ndarray
+    early_function: np.ndarray
+    drop_loss: np.ndarray
+    drop_function: np.ndarray
+    plateau_loss: np.ndarray
+    plateau_function: np.ndarray
+    final_twin_loss: np.ndarray
+    sets_first: np.ndarray  # bool: in the twin, all set modes reach strength 1/2 before any difference mode does
+
+
+def census(runs: Run, features: Features, S: float) -> Census:
+    """What each member of an ensemble at one sparsity did.
+
+    Args:
+        runs: with one leading axis (c,), and snapshots about 20 steps apart.
+        features: two sets of three, `Correlated(2, 3)`.
+        S: the sparsity they were trained at.
+
+    Returns:
+        A Census. A diverged member has the final state "other" and no plateau.
+    """
+    overlap = jax.jit(partial(pca_overlap, covariance=features.covariance(S), k=len(features.sets)))
+    return Census(
+        *(np.array(column) for column in zip(*(_row(run, features.sets, overlap) for run in _each(runs)), strict=True))
+    )
+
+
+def twin_gaps(runs: Run, twins: Run, features: Features, S: float) -> TwinGaps:
+    """How far each member was from its linear twin; arguments as in `twin_gap`, with one leading axis (c,)."""
+    pairs = zip(_each(runs), _each(twins), strict=True)
+    return TwinGaps(*map(np.array, zip(*(_twin_row(run, twin, features, S) for run, twin in pairs), strict=True)))
+
+
+def twin_gap(run: Run, twin: Run, features: Features, S: float) -> np.ndarray:
+    """E ‖f(x) - g(x)‖² / E ‖x‖² of a model f and its linear twin g at each snapshot, (T,), on population nodes.
+
+    Args:
+        run, twin: without leading axes, with the same snapshots; `twin` was trained with linear=True.
+        features: distribution of the inputs.
+        S: the sparsity they were trained at.
+    """
+    x, weights = features.population(S)
+
+    return np.asarray(_gaps(run.weights, run.biases, twin.weights, twin.biases, x, weights))
+
+
+@jax.jit
+@partial(jax.vmap, in_axes=(0, 0, 0, 0, None, None))
+def _gaps(
+    W: jax.Array, b: jax.Array, twin_W: jax.Array, twin_b: jax.Array, x: jax.Array, weights: jax.Array
+) -> jax.Array:
+    difference = reconstruct(Params(W, b), x) - reconstruct(Params(twin_W, twin_b), x, linear=True)
+    return weights @ jnp.square(difference).sum(1) / (weights @ jnp.square(x).sum(1))
+
+
+@partial(jax.jit, static_argnums=1)
+def _modes(W: jax.Array, sets: Sets) -> tuple[jax.Array, jax.Array]:
+    return jax.vmap(lambda w: mode_strengths(w, sets))(W)
+
+
+def _twin_row(run: Run, twin: Run, features: Features, S: float) -> tuple:
+    losses = np.abs(run.losses - twin.losses) / twin.losses
+    functions = twin_gap(run, twin, features, S)
+    early = int(np.argmax(run.losses <= 0.9 * run.losses[0]))
+    middles = [phase_middle(phase, run) for phase in phases(run, features.sets) if phase.name.startswith("B")]
+    plateau = middles[0] if middles else None
+    between = slice(early, None if plateau is None else max(plateau, early) + 1)
+    set_modes, differences = (np.asarray(strength) for strength in _modes(twin.weights, features.sets))
+    sets_learned, difference_learned = set_modes.min(1) >= 0.5, differences.max(1) >= 0.5
+    sets_first = sets_learned.any() and np.argmax(sets_learned) < np.argmax(np.append(difference_learned, True))
+    at_plateau = (np.nan, np.nan) if plateau is None else (losses[plateau], functions[plateau])
+    drop = (losses[between].max(), functions[between].max())
+    return losses[early], functions[early], *drop, *at_plateau, twin.losses[-1], sets_first
+
+
+_twist = partial(jax.jit, static_argnums=1)(twist)
+
+
+def _each(runs: Run) -> list[Run]:
+    return [runs.member(c) for c in range(len(runs.diverged))]
+
+
+def _row(run: Run, sets: Sets, overlap: Callable[[np.ndarray], jax.Array]) -> tuple:
+    found = phases(run, sets)
+    letters = "".join("b" if "collinear" in phase.name else phase.name for phase in found)
+    final = classify(run.weights[-1], sets)
+    if run.diverged:
+        return final, run.losses[-1], letters, np.nan, np.nan, "none", np.nan
+    plateau, plateau_loss = "none", np.nan
+    for phase in found:
+        if phase.name.startswith("B"):
+            at = phase_middle(phase, run)
+            collinear = classify(run.weights[at], sets) == "collinear"
+            plateau = "collinear" if collinear else "pca" if overlap(run.weights[at]) > PCA_OVERLAP else "other"
+            plateau_loss = run.losses[at]
+    last = found[-1] if found else None
+    step = np.nan if final != "octahedron" or last is None else last.first if last.name == "E" else last.last
+    opening_twist = np.nan
+    if "D" in letters:
+        opening = found[letters.index("D")].first
+        opening_twist = float(_twist(run.weights[np.searchsorted(run.steps, opening) + 1], sets))
+    return final, run.losses[-1], letters, step, opening_twist, plateau, plateau_loss

@@ -1,0 +1,27 @@
+"""How results are reported: intervals, tables over seeds, and claims with a criterion, a measurement and a verdict.
+
+`interval_wilson`, `interval_mean` and `interval_bootstrap` are 95 % intervals of a share, a mean over seeds, a
+statistic of several seeds. `seed_intervals` and `first_where` read labelled results, such as those of a sweep.
+`read_criteria` reads what was fixed before measuring, `Criterion.judge` makes a `Claim` of it, and a `Register` shows
+claims in a notebook: what the paper says, what other papers say, and our own questions.
+"""
+
+from toylib.reporting._claims import CLAIMS, Claim, Criterion, Register, read_criteria
+from toylib.reporting._intervals import Interval, Share, interval_bootstrap, interval_mean, interval_wilson
+from toylib.reporting._seeds import First, first_where, seed_intervals
+
+__all__ = [
+    "CLAIMS",
+    "Claim",
+    "Criterion",
+    "First",
+    "Interval",
+    "Register",
+    "Share",
+    "first_where",
+    "interval_bootstrap",
+    "interval_mean",
+    "interval_wilson",
+    "read_criteria",
+    "seed_intervals",
+]

@@ -1,0 +1,111 @@
+"""Intervals for what is reported: a share of cases, a mean over seeds, a statistic of several seeds."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+
+class Share(NamedTuple):
+    """`count` of `total`, with a 95 % Wilson interval for the share behind it."""
+
+    count: int
+    total: int
+    low: float
+    high: float
+
+    @property
+    def value(self) -> float:
+        """The share, count / total."""
+        return self.count / self.total
+
+    def __str__(self) -> str:
+        """Counts, share and interval for print."""
+        return f"{self.count}/{self.total} = {self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
+
+
+class Interval(NamedTuple):
+    """A value with a 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __format__(self, spec: str) -> str:
+        """Value and interval, each as `spec` says, with two decimals by default: f"{interval:+.3f}"."""
+        value, low, high = (format(number, spec or ".2f") for number in self)
+        return f"{value} [{low}, {high}]"
+
+    def __str__(self) -> str:
+        """Value and interval for print."""
+        return f"{self:.2f}"
+
+
+def interval_wilson(happened: ArrayLike) -> Share:
+    """Share of True in `happened`, with its 95 % Wilson interval.
+
+    Args:
+        happened: (k,) bool, k at least 1.
+
+    Raises:
+        ValueError, TypeError: no case; values other than True and False.
+
+    >>> print(interval_wilson([True, True, True, False]))
+    3/4 = 0.75 [0.30, 0.95]
+    """
+    cases = np.asarray(happened)
+    if not cases.size:
+        raise ValueError("a share must have at least one case, got none; count over more runs")
+    if cases.dtype != bool:
+        raise TypeError(f"cases must be True or False, got {cases.dtype}; compare, as in values > 0.5")
+    count, total = int(cases.sum()), cases.size
+    interval = stats.binomtest(count, total).proportion_ci(method="wilson")
+    return Share(count, total, float(interval.low), float(interval.high))
+
+
+def interval_mean(values: ArrayLike) -> Interval:
+    """Mean over seeds with its 95 % interval by Student's t.
+
+    Args:
+        values: (k,), one independent seed each, at least 2, finite.
+
+    Raises:
+        ValueError: fewer than 2 values, or NaN among them.
+
+    >>> print(interval_mean([0.9, 1.0, 1.1]))
+    1.00 [0.75, 1.25]
+    """
+    seeds = _over_seeds("values", values, 1)
+    mean, error = seeds.mean(), stats.sem(seeds)
+    half = stats.t.ppf(0.975, len(seeds) - 1) * error
+    return Interval(float(mean), float(mean - half), float(mean + half))
+
+
+def interval_bootstrap(statistic: Callable[..., float], *columns: ArrayLike) -> Interval:
+    """A statistic of measurements that share seeds, with a 95 % percentile interval from 2,000 draws of whole seeds.
+
+    Args:
+        statistic: arrays like `columns` -> a number.
+        columns: (k, ...) each, the seed first, at least 2 seeds; the same draw of seeds is taken from all.
+
+    Raises:
+        ValueError: fewer than 2 seeds, columns of different length, or NaN.
+    """
+    arrays = [_over_seeds("columns", column, None) for column in columns]
+    if len({len(array) for array in arrays}) != 1:
+        raise ValueError(f"columns must have as many seeds each, got {[len(array) for array in arrays]}; pair them")
+    draws = np.random.default_rng(0).integers(len(arrays[0]), size=(2000, len(arrays[0])))
+    values = [statistic(*(array[seeds] for array in arrays)) for seeds in draws]
+    low, high = np.percentile(values, [2.5, 97.5])
+    return Interval(float(statistic(*arrays)), float(low), float(high))
+
+
+def _over_seeds(name: str, values: ArrayLike, ndim: int | None) -> np.ndarray:
+    array = np.asarray(values, float)
+    if array.ndim == 0 or len(array) < 2 or (ndim and array.ndim != ndim):
+        raise ValueError(f"{name} must have a first axis of 2 seeds or more, got shape {array.shape}; run more")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite, got NaN or infinity; leave out what diverged, and say so")
+    return array

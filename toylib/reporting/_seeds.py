@@ -1,0 +1,69 @@
+"""Labelled results over seeds: their intervals, and where along an axis something first happens."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from toylib.reporting._intervals import Interval, Share, interval_mean, interval_wilson
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+class First(NamedTuple):
+    """The first value of a setting at which at least half of the seeds do something."""
+
+    value: float
+    """infinite where that is never"""
+    share: Share | None
+    """of the seeds, there"""
+
+    def __str__(self) -> str:
+        """Value and count for print, or "never"."""
+        return f"{self.value:g} ({self.share.count}/{self.share.total})" if self.share else "never"
+
+
+def seed_intervals(data: "xr.DataArray") -> list[Interval]:
+    """Means over seeds with their 95 % intervals, one for each value of the other axis.
+
+    Args:
+        data: over the dimension `seed` and at most one more.
+
+    Returns:
+        The intervals in the order of the other axis, a list of one where there is none; NaN where every seed is NaN.
+
+    Raises:
+        ValueError: no dimension `seed`, more than one other, or what `interval_mean` refuses.
+    """
+    rows = np.atleast_2d(_seeds_last(data).values)
+    nothing = Interval(np.nan, np.nan, np.nan)
+    return [nothing if np.isnan(row).all() else interval_mean(row) for row in rows]
+
+
+def first_where(happened: "xr.DataArray") -> First:
+    """The first value of the axis beside the seeds at which something happened in at least half of the seeds.
+
+    Args:
+        happened: bool, over the dimension `seed` and one more, with coordinates that increase.
+
+    Raises:
+        ValueError: no dimension `seed`, none or more than one other, or coordinates that do not increase.
+    """
+    table = _seeds_last(happened)
+    values = table[table.dims[0]].values
+    if table.ndim != 2 or not (np.diff(values) > 0).all():
+        raise ValueError(f"the axis beside seed must increase, got {values}; sort by it")
+    for value, row in zip(values, table.values, strict=True):
+        if row.mean() >= 0.5:
+            return First(float(value), interval_wilson(row))
+    return First(np.inf, None)
+
+
+def _seeds_last(data: "xr.DataArray") -> "xr.DataArray":
+    others = [dim for dim in data.dims if dim != "seed"]
+    if "seed" not in data.dims or len(others) > 1:
+        raise ValueError(
+            f"data must have the dimension seed and at most one more, got {', '.join(map(str, data.dims))}; select "
+            "one value of the others"
+        )
+    return data.transpose(*others, "seed")

@@ -1,0 +1,151 @@
+"""What training leaves behind, on disk too, and the errors that carry it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from toylib._checks import check_size
+from toylib.model import Params
+
+
+class State(NamedTuple):
+    """A run at one step, all that is needed to go on; an ensemble has leading axes on all but `step`.
+
+    Attributes:
+        params: the model, W (m, n) and b (n,).
+        opt_state: the optimizer's.
+        step: number of updates made.
+        loss: population loss of the parameters, as in a Run.
+        finite: whether loss and parameters are finite.
+    """
+
+    params: Params
+    opt_state: Any
+    step: int
+    loss: Any
+    finite: Any
+
+
+class Run(NamedTuple):
+    """What training leaves behind; an ensemble adds the leading axes of `train_ensemble` to all but `steps`.
+
+    Attributes:
+        params: the model after the last step.
+        steps: (T,) int, the number of updates made before each snapshot.
+        losses: (..., T), population loss of the parameters at each snapshot (never the loss of a batch): summed over
+            features, averaged over the distribution; NaN from where a member diverged.
+        weights: (..., T, m, n), W at each snapshot.
+        biases: (..., T, n), b at each snapshot.
+        diverged: (...,) bool, whether the loss or a parameter stopped being finite.
+    """
+
+    params: Params
+    steps: np.ndarray
+    losses: np.ndarray
+    weights: np.ndarray
+    biases: np.ndarray
+    diverged: np.ndarray
+
+    def member(self, *index: Any) -> "Run":
+        """The run of one member, or of several: `run.member(a, c)` of density a and seed c."""
+        params = jax.tree.map(lambda leaf: leaf[index], self.params)
+        return Run(params, self.steps, *(array[index] for array in self[2:]))
+
+    def save(self, path: str | Path) -> None:
+        """Write the run to one .npz file without pickle; the file appears whole or not at all.
+
+        Raises:
+            TypeError: the model is not a `toylib.model.Params`, whose two arrays are all that the file holds.
+        """
+        if type(self.params) is not Params:
+            raise TypeError(f"params must be Params(W, b), got {type(self.params).__name__}; save its arrays yourself")
+        path = Path(path)
+        partial_path = path.with_name(path.name + ".partial")
+        with partial_path.open("wb") as file:
+            arrays: dict[str, Any] = self.params._asdict() | dict(zip(self._fields[1:], self[1:], strict=True))
+            np.savez_compressed(file, **arrays)
+        partial_path.replace(path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Run":
+        """Read what `save` wrote; ValueError if the file is damaged or something else, and nothing is unpickled."""
+        try:
+            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                params = Params(jnp.asarray(arrays["W"]), jnp.asarray(arrays["b"]))
+                return cls(params, *(arrays[field] for field in cls._fields[1:]))
+        except FileNotFoundError:
+            raise
+        except Exception as error:
+            raise ValueError(
+                f"{path} must be a file written by Run.save, got {error!r}; train again or copy it anew"
+            ) from error
+
+
+class Interrupted(KeyboardInterrupt):
+    """Training was interrupted; `run` holds what was done, with all members that far."""
+
+    def __init__(self, run: Run) -> None:
+        """Keep the partial run."""
+        super().__init__(f"interrupted after step {run.steps[-1]}; the partial result is in .run")
+        self.run = run
+
+
+class Diverged(ArithmeticError):
+    """Training left the finite numbers; `run` holds the snapshots up to there."""
+
+    def __init__(self, run: Run, step: int, loss: float, rate: str) -> None:
+        """Say when, with which loss, at which learning rate."""
+        super().__init__(
+            f"training must keep loss and parameters finite, got loss {loss:g} by step {step} at {rate}; lower the "
+            "learning rate or the init scale. The run up to there is in .run"
+        )
+        self.run = run
+
+
+def log_spaced(n_steps: int, number: int = 200) -> np.ndarray:
+    """At most `number` whole steps from 1 to n_steps, spaced evenly in their logarithm, and 0.
+
+    >>> log_spaced(1000, number=4).tolist()
+    [0, 1, 10, 100, 1000]
+    """
+    spaced = np.geomspace(1, check_size("n_steps", n_steps), check_size("number", number))
+    return np.unique(np.concatenate([[0], np.rint(spaced), [n_steps]]).astype(int))
+
+
+def snapshot_steps(snapshots: Sequence[int] | None, first: int, n_steps: int) -> np.ndarray:
+    """The steps at which a run from `first` to n_steps keeps its state: the given ones, checked, or log-spaced ones."""
+    if check_size("n_steps", n_steps) < first:
+        raise ValueError(f"n_steps must be at least the step of start, {first}, got {n_steps}; pass a later step")
+    if snapshots is None:
+        return np.union1d(first, [step for step in log_spaced(n_steps) if step > first])
+    steps = np.asarray(snapshots)
+    if steps.ndim != 1 or not steps.size or not np.issubdtype(steps.dtype, np.integer):
+        raise TypeError(f"snapshots must be a sequence of integers, got {snapshots!r}; try range(0, n_steps + 1, 100)")
+    if (np.diff(steps) <= 0).any() or steps[0] < first or steps[-1] > n_steps:
+        raise ValueError(
+            f"snapshots must increase within [{first}, {n_steps}], got {snapshots!r}; sort them, and drop repeats and "
+            "what is beyond"
+        )
+    return steps
+
+
+def run_of(snapshots: Sequence[State], last: State, axes: int) -> Run:
+    """The Run of the states at its snapshots, whose arrays have so many leading axes, and of the last state."""
+    rows = jax.tree.map(lambda *leaves: np.stack(leaves), *snapshots)
+    alive = np.logical_and.accumulate(rows.finite)
+    series = np.where(alive, rows.loss, np.nan), rows.params.W, rows.params.b
+    losses, W, b = (np.moveaxis(array, 0, axes) for array in series)
+    return Run(last.params, rows.step, losses, W, b, ~(alive[-1] & np.asarray(last.finite)))
+
+
+def summary(state: State) -> str:
+    """The loss for the progress bar: of one model, or the median of many, with the number that diverged."""
+    losses, finite = np.asarray(state.loss), np.asarray(state.finite)
+    if not finite.any():
+        return "all diverged"
+    text = f"{'loss' if losses.size == 1 else 'median loss'} {np.median(losses[finite]):.3g}"
+    return text if finite.all() else f"{text}, {np.count_nonzero(~finite)} diverged"

@@ -1,0 +1,218 @@
+"""The compiled part of training: all members of an ensemble from one step to another.
+
+What decides the program is in `Setting`, what may change without a new compilation in `Inputs`.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Any, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from toylib.attacks import Attack
+from toylib.features import Features
+from toylib.model import Params
+
+Optimizer = Callable[[Any], optax.GradientTransformation] | optax.GradientTransformation
+"""What makes a transformation from a learning rate, such as `optax.adam`, or a transformation."""
+
+
+@lru_cache(maxsize=1024)
+def _bound(function: Callable, args: tuple, keywords: frozenset[tuple[str, Any]]) -> partial:
+    return partial(function, *args, **dict(keywords))
+
+
+def comparable(function: Any) -> Any:
+    """A partial as the one of its parts, so that equal parts are one compilation, where these can be hashed.
+
+    Partials of equal parts are not equal themselves. Anything else, and any other partial, comes back as it is.
+    """
+    if not isinstance(function, partial):
+        return function
+    try:
+        return _bound(function.func, function.args, frozenset(function.keywords.items()))
+    except TypeError:
+        return function
+
+
+class Setting(NamedTuple):
+    """All that decides the compiled program; hashable."""
+
+    features: Features
+    optimizer: Optimizer
+    loss: Callable
+    batch_size: int
+    population: bool
+    linear: bool
+    perturb: Attack | None
+
+
+class Inputs(NamedTuple):
+    """All that may change without a new compilation. a densities, r radii, c keys."""
+
+    densities: jax.Array  # (a,)
+    radii: jax.Array  # (r,)
+    ramp: jax.Array
+    mix: jax.Array
+    rate: jax.Array
+    importance: jax.Array | None  # (n,)
+    data_key: jax.Array | None
+    attack_keys: jax.Array  # (c,)
+
+
+def is_ready(optimizer: Any) -> bool:
+    """Whether this is a transformation, not what makes one."""
+    return hasattr(optimizer, "init") and hasattr(optimizer, "update")
+
+
+def transformation(optimizer: Any, rate: Any) -> optax.GradientTransformation:
+    """The transformation of an optimizer at a learning rate."""
+    return optimizer if is_ready(optimizer) else optimizer(rate)
+
+
+# optax promotes dtypes and ranks, so the next two let it where a session has forbidden it.
+
+
+def initial_state(optimizer: Optimizer, rate: Any, params: Params) -> Any:
+    """The optimizer's state for one model."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        return transformation(optimizer, rate).init(params)
+
+
+def updated(optimizer: Optimizer, rate: Any, grads: Params, opt_state: Any, params: Params) -> tuple[Params, Any]:
+    """One model and its optimizer's state after one update."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        updates, opt_state = transformation(optimizer, rate).update(grads, opt_state, params)
+        return cast(Params, optax.apply_updates(params, updates)), opt_state
+
+
+@lru_cache(maxsize=64)
+def check_setting(setting: Setting, shapes: tuple[jax.ShapeDtypeStruct, ...], tree: Any, weighted: bool) -> None:
+    """Try what was passed in, on one model of these arrays, with importance or without; nothing is compiled.
+
+    Raises:
+        TypeError: the optimizer, the loss or the attack cannot be called as training calls it, or gives other shapes.
+    """
+    params, single = jax.tree.unflatten(tree, shapes), partial(jax.ShapeDtypeStruct, dtype=jnp.float32)
+    n, optimizer = setting.features.n_features, setting.optimizer
+    rate, x, batch, weights = single(()), single((n,)), single((8, n)), single((8,))
+    _try(
+        "optimizer must be an optax transformation, or make one from a learning rate, that needs gradients and "
+        "parameters alone",
+        "use optax.adam, functools.partial(optax.sgd, momentum=0.9) or a lambda with a schedule of the rate",
+        params,
+        lambda rate, params: updated(optimizer, rate, params, initial_state(optimizer, rate, params), params)[0],
+        rate,
+        params,
+    )
+    for attacked in (None,) if setting.perturb is None else (None, single((n, 8))):
+        _try(
+            "loss must be called as loss(params, x (batch, n), weights=weights (batch,)) and return a scalar",
+            "toylib.model.loss is one; target, importance and linear come with an attack, importance or linear=True",
+            rate,
+            lambda importance, params, x, *rest: member_loss(setting, importance, params, x.T, *rest),
+            x if weighted else None,
+            params,
+            batch,
+            weights,
+            attacked,
+        )
+    if setting.perturb is not None:
+        _try(
+            "perturb must be called as perturb(params, x (n,), radius, key=key) and return δ (n,)",
+            "every attack of toylib.attacks does, with its options bound by functools.partial",
+            x,
+            lambda params, x, radius, key: setting.perturb(params, x, radius, key=key),
+            params,
+            x,
+            rate,
+            jax.eval_shape(jax.random.key, 0),
+        )
+
+
+def _try(rule: str, remedy: str, wanted: Any, function: Callable, *args: Any) -> None:
+    try:
+        came = jax.eval_shape(function, *args)
+    except Exception as error:
+        raise TypeError(f"{rule}, got {type(error).__name__}: {error}; {remedy}") from error
+    if described(came) != described(wanted):
+        raise TypeError(f"{rule}, got {came}; {remedy}")
+
+
+def described(tree: Any) -> tuple:
+    """Structure, shapes and dtypes of a pytree."""
+    return jax.tree.structure(tree), [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(tree)]
+
+
+def member_loss(setting: Setting, importance: Any, params: Params, x: Any, weights: Any, attacked: Any = None) -> Any:
+    """The loss of one model on samples as columns x (n, batch), or on attacked ones with x as their target."""
+    given = {"target": None if attacked is None else x.T, "importance": importance, "linear": setting.linear or None}
+    options = {name: value for name, value in given.items() if value is not None}
+    return setting.loss(params, (x if attacked is None else attacked).T, weights=weights, **options)
+
+
+def _losses(setting: Setting, inputs: Inputs, members: Params, x: Any, weights: Any, step: Any) -> jax.Array:
+    """Loss of each member at one density, (r, c), on samples x (n, batch), attacked where `perturb` says so."""
+
+    def member(params: Params, radius: jax.Array, attack_key: jax.Array) -> jax.Array:
+        loss = partial(member_loss, setting, inputs.importance, params, x, weights)
+        if setting.perturb is None:
+            return loss()
+        frozen = jax.lax.stop_gradient(params)
+        keys = jax.random.split(jax.random.fold_in(attack_key, step), x.shape[1])
+        attack = jax.vmap(lambda column, k: setting.perturb(frozen, column, radius, key=k), (1, 0), 1)
+        attacked = loss(x + jax.lax.stop_gradient(attack(x, keys)))
+        return jax.lax.cond(
+            inputs.mix < 1,  # the clean samples cost as much as the attacked ones
+            lambda: (1 - inputs.mix) * loss() + inputs.mix * attacked,
+            lambda: attacked,
+        )
+
+    radii = inputs.radii
+    if setting.perturb is not None:
+        radii = radii * jnp.minimum(1, (step + 1) / jnp.maximum(inputs.ramp, 1))
+    over_keys = jax.vmap(member, (0, None, 0))
+    return jax.vmap(over_keys, (0, 0, None))(members, radii, inputs.attack_keys)
+
+
+def members_of(function: Callable) -> Callable:
+    """`function` of one model, over the axes (r, c)."""
+    return jax.vmap(jax.vmap(function))
+
+
+@partial(jax.jit, static_argnums=0)
+def advance(setting: Setting, inputs: Inputs, params: Params, opt_state: Any, start: Any, stop: Any) -> tuple:
+    """Take the members, (a, r, c), from step `start` to step `stop`.
+
+    Densities are taken one after the other within a step: the members of one share their data, and their products with
+    it, (c · n, n) by (n, batch), stay in the cache. Both measure faster than one batched product over densities.
+
+    Returns:
+        Parameters and optimizer states; population losses and whether these and all parameters are finite, (a, r, c).
+    """
+    features = setting.features
+    nodes, node_weights = jax.vmap(features.population_at)(inputs.densities)
+    nodes = nodes.swapaxes(1, 2)
+
+    def one_density(step: Any, uniforms: Any, carry: tuple) -> tuple:
+        (params, opt_state), p, x, weights = carry
+        if not setting.population:
+            x = features.from_uniforms_at(p, uniforms).T
+            weights = jnp.full(setting.batch_size, 1 / setting.batch_size)
+        grads = jax.grad(lambda members: _losses(setting, inputs, members, x, weights, step).sum())(params)
+        return members_of(partial(updated, setting.optimizer, inputs.rate))(grads, opt_state, params)
+
+    def one_step(step: Any, state: tuple) -> tuple:
+        uniforms = None
+        if not setting.population:
+            key = jax.random.fold_in(cast(jax.Array, inputs.data_key), step)
+            uniforms = jax.random.uniform(key, (setting.batch_size, features.n_uniforms))
+        return jax.lax.map(partial(one_density, step, uniforms), (state, inputs.densities, nodes, node_weights))
+
+    params, opt_state = jax.lax.fori_loop(start, stop, one_step, (params, opt_state))
+    clean = partial(_losses, setting._replace(perturb=None), inputs, step=None)
+    losses = jax.lax.map(lambda each: clean(*each), (params, nodes, node_weights))
+    finite = [jnp.isfinite(leaf).all(range(3, leaf.ndim)) for leaf in (*jax.tree.leaves(params), losses)]
+    return params, opt_state, losses, jnp.stack(finite).all(0)
