@@ -3,8 +3,9 @@
     make results        about 40 minutes on 2 cores for this script
 
 The file is a labelled dataset (xarray.open_dataset): `large` models have 100 features in 20 dimensions, one stream of
-fresh data a seed, `small` ones 6 features in 2 or 3 dimensions, trained on the population. Gains under attack are means
-over samples in units of radius²; `description` on each variable says what it is. Attributes hold key, sizes, versions.
+fresh data per seed, `small` ones 6 features in 2 or 3 dimensions, trained on the population. Gains under attack are
+means over samples in units of radius²; `description` on each variable says what it is. Attributes hold key, sizes,
+versions.
 """
 
 import json
@@ -18,8 +19,7 @@ import numpy as np
 import xarray as xr
 from tqdm.auto import tqdm
 
-from toylib.attacks import analytic_dataset, vulnerability
-from toylib.audit import Audit, audit, readings, silence
+from toylib.attacks import Audit, analytic_dataset, audit, readings, silence, vulnerability
 from toylib.features import Independent
 from toylib.geometry import feature_dimensionality, features_per_dimension
 from toylib.model import Params, loss

@@ -9,8 +9,10 @@ seed has initial weights, a data stream and test samples of its own. Norms are f
 Attributes hold key, sizes and versions.
 """
 
-from functools import cache, partial
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -21,7 +23,7 @@ from toylib.features import Independent
 from toylib.geometry import interference_similarity
 from toylib.model import Params, loss
 from toylib.robustness import attacked_loss, superposition
-from toylib.training import train_ensemble
+from toylib.training import Run, train_ensemble
 
 KEY = 2209
 N_FEATURES, N_HIDDEN = 40, 8
@@ -36,7 +38,7 @@ _FEW = {"n_steps": 5, "restarts": 1, "starts": ("random",)}
 ATTACKS = {
     "random feature, +": attacks.random_feature,
     "random feature, ±": partial(attacks.random_feature, signs="±"),
-    "worst feature, +": lambda params, x, radius, *, key: attacks.analytic(params, x, radius),
+    "worst feature, +": attacks.analytic,
     "one step": attacks.one_step,
     "latent PGD": partial(attacks.latent, **_FEW),
     "noise": attacks.random_direction,
@@ -49,15 +51,14 @@ FIXED = {"key": jax.random.key(KEY), "n_steps": 4000, "batch_size": 256}
 STORED = ("random feature, +", "worst feature, +", "one step", "latent PGD", "noise")  # whose weights are kept, seed 0
 
 
-@cache  # a schedule compiles anew for each object
-def schedule(n_steps: int) -> optax.GradientTransformation:
-    """Adam from a learning rate of 0.01 down a cosine to 0: fixed before the map was measured."""
-    return optax.adam(optax.cosine_decay_schedule(0.01, n_steps))
+def cosine_adam(learning_rate: Any, n_steps: int) -> optax.GradientTransformation:
+    """Adam from a learning rate down a cosine to 0; from 0.01, fixed before the map was measured."""
+    return optax.adam(optax.cosine_decay_schedule(learning_rate, n_steps))
 
 
 BUDGETS = {
-    "0.001 constant, 4,000 steps": {"optimizer": optax.adam(0.001)},
-    "0.001 constant, 16,000 steps": {"optimizer": optax.adam(0.001), "n_steps": 16_000},
+    "0.001 constant, 4,000 steps": {"optimizer": optax.adam, "learning_rate": 0.001},
+    "0.001 constant, 16,000 steps": {"optimizer": optax.adam, "learning_rate": 0.001, "n_steps": 16_000},
     "0.01 cosine, 4,000 steps": {},
     "0.01 cosine, 16,000 steps": {"n_steps": 16_000},
     "0.01 cosine, 4,000 steps, norm ramped over half": {"ramp": 2000},
@@ -75,11 +76,12 @@ def train(
     key,
     n_steps,
     n_hidden: int = N_HIDDEN,
-    optimizer=None,
+    optimizer: Callable | None = None,
+    learning_rate: float = 0.01,
     start: Params | None = None,
-    snapshots=None,
-    **options,
-):
+    snapshots: Sequence[int] | None = None,
+    **options: Any,
+) -> Run:
     """Models of one seed and density, one for each norm: a Run with leading axis (norm,); `start` has it too."""
     k_init, k_data, _ = _keys(key, seed)
     run = train_ensemble(
@@ -90,7 +92,8 @@ def train(
         n_steps=n_steps,
         data_key=k_data,
         start=None if start is None else jax.tree.map(lambda leaf: leaf[None, :, None], start),
-        optimizer=optimizer or schedule(n_steps),
+        optimizer=optimizer or partial(cosine_adam, n_steps=n_steps),
+        learning_rate=learning_rate,
         snapshots=[n_steps] if snapshots is None else snapshots,
         perturb=ATTACKS[attack],
         radius=np.asarray(norms) * mean_norm(density),
