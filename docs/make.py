@@ -1,7 +1,9 @@
 """Build the site: `python docs/make.py [folder]`; the default is site/ at the root of the repository.
 
-Sphinx wants its sources in one folder: the pages of docs/, README.md (parts of it are included), the notebooks as
-`pages.page` turns them into pages, and plotly.min.js from the installed package are gathered in a temporary one.
+Sphinx wants its sources in one folder: the pages of docs/, the notebooks as `pages.page` turns them into pages, the
+register and the reference, which `lists` makes from the notebooks and from the library's rooms, and plotly.min.js from
+the installed package are gathered in a temporary one. What is listed is derived: a new notebook or room appears by
+itself.
 """
 
 import argparse
@@ -17,34 +19,44 @@ ROOT = DOCS.parent
 sys.path.insert(0, str(ROOT / "notebooks"))  # captions.py, compare.py
 
 try:
+    import lists
     import nbformat
     import pages
     import plotly
     from sphinx.cmd.build import build_main
 
-    from toylib.style import DARK
+    from toylib.figures.style import DARK
+    from toylib.reporting import read_criteria
 except ImportError as error:
     sys.exit(f"the site needs {error.name}: run `make site`, which installs it, or pip install '.[docs,notebooks]'")
 
-STORY = "2_training_dynamics.ipynb"  # its first scrubbing figure is the hero of the landing page
+STORY = "2_training_dynamics"  # its first scrubbing figure is the hero of the landing page
 
 
 def gather(notebooks: Path, folder: Path) -> None:
     """Write everything that Sphinx reads to a folder; exit with a message at a notebook that cannot be shown."""
     shutil.copytree(DOCS, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
-    shutil.copy(ROOT / "README.md", folder)
     static = folder / "_static"
     shutil.copy(Path(plotly.__file__).parent / "package_data" / "plotly.min.js", static)
     (static / "colours.js").write_text(f"const DARK = {json.dumps(DARK)};\n", encoding="utf-8")
-    for path in sorted(notebooks.glob("*.ipynb")):
-        (static / path.stem).mkdir()
+    stored = {path.stem: nbformat.read(path, as_version=4) for path in sorted(notebooks.glob("*.ipynb"))}
+    for name, notebook in stored.items():
+        (static / name).mkdir()
         try:
-            stored = nbformat.read(path, as_version=4)
-            nbformat.write(pages.page(stored, static / path.stem), folder / path.name)
-            if path.name == STORY:
-                (folder / "hero.html").write_text(pages.landing(stored, static / path.stem), encoding="utf-8")
+            nbformat.write(pages.page(notebook, static / name), folder / f"{name}.ipynb")
+            if name == STORY:
+                (folder / "hero.html").write_text(pages.landing(notebook, static / name), encoding="utf-8")
         except (ValueError, LookupError) as error:
-            sys.exit(f"{path} has no page: {error}")
+            sys.exit(f"{notebooks / name}.ipynb has no page: {error}")
+    try:
+        criteria = read_criteria(ROOT / "notebooks" / "criteria.toml")
+        texts = lists.reference() | {"claims.md": lists.register(stored, criteria)}
+        texts["cards.md"] = lists.cards(stored, (ROOT / "README.md").read_text(encoding="utf-8"))
+    except ValueError as error:
+        sys.exit(str(error))
+    (folder / "api").mkdir()
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
 
 
 def build(sources: Path, doctrees: Path, folder: Path) -> int:

@@ -15,6 +15,9 @@ from pathlib import Path
 from captions import caption, without_link
 from compare import PICTURE, PLOTLY
 from nbformat import NotebookNode
+from nbformat.v4 import new_output
+
+from toylib.reporting import CLAIMS
 
 CLOSER = 0.83  # the eye of the hero, which shows no axes
 DOWNLOAD = '\n\n<p class="download"><a href="{0}.ipynb" download>Download this notebook</a></p>'
@@ -41,7 +44,11 @@ def page(notebook: NotebookNode, pictures: Path) -> NotebookNode:
             title = "Imports" if cell is code[0] else "Parameters"
             cell.metadata |= {"tags": ["hide-input"], "mystnb": {"code_prompt_show": title, "code_prompt_hide": title}}
     for cell in notebook.cells:
+        for output in cell.get("outputs", ()):
+            output.get("data", {}).pop(CLAIMS, None)  # the register has them, this page their table
         figures = [output for output in cell.get("outputs", ()) if PLOTLY in output.get("data", ())]
+        if cell.get("outputs") and not figures:  # claims lead to cells without a figure too
+            cell.outputs.insert(0, new_output("display_data", {"text/html": f'<span id="{cell.id}"></span>'}))
         for i, output in enumerate(figures):
             text = caption(notebook, cell.id)
             if PICTURE not in output.data or text is None:

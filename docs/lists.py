@@ -1,0 +1,140 @@
+"""What the site lists, derived: cards of the notebooks, the register of their claims, the reference of the library."""
+
+import importlib
+import re
+from collections.abc import Mapping
+from types import ModuleType
+
+from nbformat import NotebookNode
+
+import toylib
+from toylib.reporting import CLAIMS, Claim, Criterion, Register
+
+_HEADER = ("", "claim", "criterion, fixed before measuring", "measured", "verdict")
+
+
+def cards(notebooks: Mapping[str, NotebookNode], readme: str) -> str:
+    """A link and a line per notebook; the line is the one that README.md has for it.
+
+    Raises:
+        ValueError: README.md has none.
+    """
+    lines = []
+    for name in notebooks:
+        row = re.search(rf"^\| \[{name}\.ipynb\]\(\S*\) \| (.*?) \|", readme, re.MULTILINE)
+        if row is None:
+            raise ValueError(f"README.md must list every notebook, got none of the name {name}.ipynb; add its row")
+        lines += [f"- []({name}.ipynb)", "", f"  {row[1]}.", ""]
+    return "\n".join([":::{container} cards", *lines, ":::", ""])
+
+
+def claims(notebooks: Mapping[str, NotebookNode]) -> dict[str, str]:
+    """The stored claims of all notebooks -> the notebook of each."""
+    return {
+        Claim(**row): name
+        for name, notebook in notebooks.items()
+        for cell in notebook.cells
+        for output in cell.get("outputs", ())
+        for row in output.get("data", {}).get(CLAIMS, ())
+    }
+
+
+def register(notebooks: Mapping[str, NotebookNode], criteria: Mapping[str, Criterion]) -> str:
+    """The page of all claims, in a table each for the paper's, other papers' and ours; earlier criteria below.
+
+    Raises:
+        ValueError: a claim whose criterion is not that of the file, or whose cell is not there.
+    """
+    found = claims(notebooks)
+    for claim, name in found.items():
+        if (*claim[:6],) != criteria[claim.name][:6] if claim.name in criteria else True:
+            raise ValueError(f"{claim.name} of {name}.ipynb must have the criterion of criteria.toml; store it again")
+        if claim.cell not in {cell.id for cell in notebooks[name].cells}:
+            raise ValueError(f"{claim.name} of {name}.ipynb must name one of its cells, got {claim.cell}; mend it")
+    parts = ["# Claims", "", _ABOUT, ""]
+    for heading, some in Register(*found).tables().items():
+        rows = [
+            (
+                c.name,
+                c.sentence if c.source in ("paper", "question") else f"{c.sentence} ({c.source})",
+                f"{c.criterion} ({c.date})" + (f"; seen before: {c.seen}" if c.seen else ""),
+                f'{_plain(c.measured)} (<a href="{found[c]}.html#{c.cell}">cell</a>)',
+                f"holds {c.scope}" if c.scope else c.verdict,
+            )
+            for c in some
+        ]
+        parts += [f"## {heading}", "", *_table(_HEADER, rows), ""]
+    waiting = [
+        (c.name, c.sentence, f"{c.criterion} ({c.date})")
+        for c in criteria.values()
+        if c.name not in {claim.name for claim in found}
+    ]
+    earlier = [
+        (c.name, f"{old['criterion']} ({old['date']})", old["reason"])
+        for c in criteria.values()
+        for old in c.superseded
+    ]
+    if waiting:
+        parts += ["## Fixed, not measured yet", "", *_table(("", "claim", "criterion"), waiting), ""]
+    if earlier:
+        parts += ["## Criteria that were changed", "", *_table(("", "earlier criterion", "why it went"), earlier), ""]
+    return "\n".join(parts)
+
+
+_ABOUT = (
+    "What is said, by whom, what was measured, and whether it holds. Verdicts are decided by code, with criteria that "
+    "are kept in `notebooks/criteria.toml`; shares come with 95 % Wilson intervals. A claim holds, holds within a "
+    "stated scope, fails, or is undecided, where the interval or the certificate cannot tell. "
+    "[How the numbers are made](numbers.md) says more, and how to reproduce one."
+)
+
+
+def reference() -> dict[str, str]:
+    """The pages of the reference: one per room of the library, with all that its face offers, and their list."""
+    rooms = {name: importlib.import_module(f"toylib.{name}") for name in toylib.__all__}
+    pages = {f"api/{name}.md": _room(room) for name, room in rooms.items()}
+    listed = [f"   {room.__name__}" for room in rooms.values()]
+    pages["api.md"] = "\n".join(
+        [
+            "# API reference",
+            "",
+            "Functions take one model, `jax.vmap` does the rest; `S` is the probability that a gate is off, and shapes",
+            "stand with every argument.",
+            "",
+            *("```{eval-rst}", ".. autosummary::", "", *listed, "```", ""),
+            *("```{toctree}", ":hidden:", "", *(f"api/{name}" for name in rooms), "```", ""),
+        ]
+    )
+    return pages
+
+
+def _room(room: ModuleType) -> str:
+    """The page of a room, and of the modules that its face offers."""
+    own = [getattr(room, name) for name in getattr(room, "__all__", ())]
+    modules = [room, *(module for module in own if isinstance(module, ModuleType))]
+    lines = [f"# `{room.__name__}`", ""]
+    for module in modules:
+        lines += [f"## `{module.__name__}`", ""] * (module is not room)
+        lines += [
+            "```{eval-rst}",
+            f".. automodule:: {module.__name__}",
+            "   :members:",
+            "   :special-members: __call__",
+            "```",
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+    lines = [
+        header,
+        ("---",) * len(header),
+        *(tuple(cell if "<a " in cell else _plain(cell) for cell in r) for r in rows),
+    ]
+    return ["| " + " | ".join(line) + " |" for line in lines]
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown leaves as it is."""
+    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", text)
