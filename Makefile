@@ -10,10 +10,11 @@ PIP_INSTALL := $(PY) -m pip -qq --no-input --disable-pip-version-check install
 LAB := $(PY) -m jupyterlab --ServerApp.root_dir=notebooks --ServerApp.ip=localhost --LabApp.news_url=None \
 	--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate
 UV := uv==0.13.9
+ON_ALL_CORES := -n auto --dist loadfile
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help lab test lint unit faults nbval notebooks results bench site lock newest clean
+.PHONY: help lab test lint unit browser faults nbval notebooks results bench site lock newest clean
 # Nothing but .venv is imported from.
 unexport PYTHONPATH
 
@@ -25,28 +26,31 @@ help: ## list the targets
 lab: .venv/.installed ## open JupyterLab on the notebooks
 	@$(LAB) $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
-test: lint unit nbval ## run every check: lint, unit and browser tests, notebooks
+test: lint unit browser nbval ## run every check: lint, unit and browser tests, notebooks
 
-lint: .venv/.installed ## check style and format, notebooks included
+lint: .venv/.installed ## check style and format, notebooks included, and types
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(PY) -m pyrefly check
 
-unit: .venv/.installed ## run the unit and browser tests
-	$(PY) -m pytest tests $(ARGS)
+unit: .venv/.installed ## run the unit tests
+	$(PY) -m pytest $(ON_ALL_CORES) tests --ignore tests/test_browser.py $(ARGS)
+
+# Alone, because what it waits for takes longer on a busy machine; 5 says that there was no test to run.
+browser: .venv/.installed ## run the browser tests, where there is a Chromium or Chrome
+	$(PY) -m pytest tests/test_browser.py $(ARGS) || test $$? -eq 5
 
 faults: .venv/.installed ## kill sweeps at 50 random times, and resume them
-	RANDOM_KILLS=25 $(PY) -m pytest tests/test_faults.py -s $(ARGS)
+	RANDOM_KILLS=25 $(PY) -m pytest tests/sweeps/test_faults.py -s $(ARGS)
 
 nbval: .venv/.installed ## run every notebook and compare every stored output
-	$(PY) -m pytest -p no:cacheprovider --nbval --nbval-current-env --nbval-cell-timeout=300 notebooks $(ARGS)
+	$(PY) -m pytest $(ON_ALL_CORES) -p no:cacheprovider --nbval --nbval-current-env --nbval-cell-timeout=300 notebooks $(ARGS)
 
 notebooks: .venv/.installed ## run every notebook and store its outputs
 	$(PY) notebooks/store.py $(ARGS)
 
 results: .venv/.installed ## compute the full-size results the notebooks show
-	$(PY) notebooks/results/training_dynamics.py
-	$(PY) notebooks/results/adversarial_attacks.py
-	$(PY) notebooks/results/adversarial_training.py
+	@set -e; for script in notebooks/results/*.py; do echo "$$script"; $(PY) "$$script"; done
 
 bench: .venv/.installed ## run the benchmarks
 	PYTHONPATH=notebooks:tests $(PY) -m benchmarks $(ARGS)
