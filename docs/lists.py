@@ -10,7 +10,7 @@ from nbformat import NotebookNode
 import toylib
 from toylib.reporting import CLAIMS, Claim, Criterion, Register
 
-_HEADER = ("", "claim", "criterion, fixed before measuring", "measured", "verdict")
+_HEADER = ("", "claim", "criterion and its date", "measured", "verdict")
 
 
 def cards(notebooks: Mapping[str, NotebookNode], readme: str) -> str:

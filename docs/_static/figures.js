@@ -1,5 +1,5 @@
 // Draws the figures of a page when they come near, in the colours of the theme, each with frames above a slider that
-// takes keys, mouse and touch. plotly.min.js is plotly; colours.js holds toylib.style.DARK.
+// takes keys, mouse and touch. plotly.min.js is plotly; colours.js holds toylib.figures.style.DARK.
 "use strict";
 {
   const AT_ONCE = { mode: "immediate", frame: { duration: 0, redraw: true }, transition: { duration: 0 } };

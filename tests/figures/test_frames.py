@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plots import plain, scrubbed, without_controls
 
-from toylib import figures
+from toylib import explorers, figures
 from toylib.figures import Axis, Drawing, frames, polyhedron
 from toylib.geometry import template_prism
 
@@ -265,3 +265,24 @@ def test_the_camera_stays():
     baked = frames(turning, twist=[0, 30, 60]).figure()
     assert baked.layout.scene.uirevision == "camera"
     assert all("scene" not in frame.layout.to_plotly_json() for frame in baked.frames)
+
+
+def line(slope):
+    return figures.lines([0, 1], {"y": [0, slope]}, title="t", x_title="x", y_title="y", y_range=(0, 3))
+
+
+@pytest.mark.parametrize("odd", [lambda slope: line(slope).figure(), lambda slope: None])
+def test_a_draw_that_makes_no_drawing_is_refused(odd):
+    name = type(odd(1)).__name__
+    message = f"draw must return a Drawing, got {name}; return what a picture of figures does"
+    for call in (frames, explorers.explore):
+        with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+            call(odd, slope=[1, 2])
+
+
+@pytest.mark.parametrize("stops", [3, None, "12"])
+def test_stops_that_are_no_stops_are_refused(stops):
+    message = f"the stops of slope must be a sequence, or label -> value, got {stops!r}; pass a list"
+    for call in (frames, explorers.explore):
+        with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+            call(line, slope=stops)

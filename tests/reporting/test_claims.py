@@ -3,9 +3,10 @@
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
-from toylib.reporting import CLAIMS, Claim, Criterion, Register, read_criteria
+from toylib.reporting import CLAIMS, Claim, Criterion, Interval, Register, read_criteria
 
 TEXT = """
 [C1]
@@ -78,6 +79,7 @@ def test_criteria_are_read_with_what_came_before_them(path):
         (('criterion = "none"', "criterion = 3"), "source, sentence, criterion, date for Q"),
         (('sentence = "it dips"', 'sentence = "it dips"\nverdict = "holds"'), "for R1 dip"),
         (('reason = "too lenient"\n', ""), "criterion, date for C1"),
+        (('source = "paper"', 'source = ""'), "for C1"),
     ],
 )
 def test_an_incomplete_criterion_is_refused(path, change, came):
@@ -110,6 +112,29 @@ def test_the_verdict_is_one_of_four(path, holds, scope, verdict):
         scope,
         "code-1",
     )
+
+
+@pytest.mark.parametrize("text", ["Z = 1", "[Z]\nsuperseded = 3", "[Z]\nsuperseded = [1]"])
+def test_what_is_no_table_is_refused(path, text):
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=r" must (have source|be tables).*, got .* for Z; "):
+        read_criteria(path)
+
+
+@pytest.mark.parametrize("measured", [0.97, Interval(1.0, 0.5, 2.0), "", {}, None, np.ones(2)])
+def test_what_is_no_measurement_is_refused(path, measured):
+    message = f"measured must be a text, or label -> value, got {measured!r} for C1; pass an f-string with the numbers"
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+        read_criteria(path)["C1"].judge(measured, True, cell="code-1")
+
+
+def test_a_register_takes_nothing_but_claims(path):
+    criterion = read_criteria(path)["C1"]
+    claim = criterion.judge("1", True, cell="code-1")
+    for odd, name in ((criterion, "Criterion"), ([claim], "list")):
+        message = f"a register must have claims, got {name}; pass what Criterion.judge returns, one by one"
+        with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+            Register(claim, odd)
 
 
 def test_measurements_by_label_are_joined(path):

@@ -1,5 +1,6 @@
 """Training against an independent NumPy loop: single models and ensembles, plain and attacked; checks of arguments."""
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
@@ -28,7 +29,7 @@ from loops import (
 )
 
 from toylib import attacks
-from toylib.features import Features
+from toylib.features import Correlated, Features
 from toylib.model import Params, init, loss
 from toylib.training import train, train_ensemble
 
@@ -343,7 +344,23 @@ BOTH = [
     (
         {"importance": np.ones(5)},
         ValueError,
-        "importance must have shape (6), got (5,); it is one factor per feature",
+        "importance must have shape (6), got (5,); it is one factor per feature, and there are 6",
+    ),
+    (
+        {"importance": -np.ones(6)},
+        ValueError,
+        "importance must be at least 0 and finite in single precision, got -1; it is one factor per feature, and there "
+        "are 6",
+    ),
+    (
+        {"importance": "high"},
+        TypeError,
+        "importance must be a real number, got 'high'; it is one factor per feature, and there are 6",
+    ),
+    (
+        {"start": (np.ones((3, 6)), np.ones(6))},
+        TypeError,
+        "start must be a model or a State, got tuple; pass toylib.model.Params(W, b)",
     ),
     (
         {"features": 6},
@@ -379,7 +396,7 @@ BOTH = [
         (
             {"start": jnp.ones((3, 6))},
             TypeError,
-            "W of start must be a floating-point array, got NoneType; convert it to jnp.float32",
+            "start must be a model or a State, got ArrayImpl; pass toylib.model.Params(W, b)",
         ),
         (
             {"start": Params(jnp.full((3, 6), jnp.nan), jnp.ones(6))},
@@ -463,3 +480,21 @@ def test_train_ensemble_checks_its_arguments(change, error, message):
     with pytest.raises(error) as caught:
         train_ensemble(arguments.pop("features"), arguments.pop("Ss"), arguments.pop("keys"), **arguments)
     assert str(caught.value) == message
+
+
+INSIDE = (
+    "training must run on the host, got a call inside of jax.jit, jax.vmap or jax.grad; call it outside, and "
+    "train_ensemble for many models in one compilation"
+)
+
+
+@pytest.mark.parametrize("name", ["S", "learning_rate", "key"])
+def test_training_inside_of_a_transformation_is_refused(name):
+    def losses(value):
+        options = {"n_hidden": 2, "n_steps": 1, "population": True, "key": jax.random.key(0), "learning_rate": 0.1}
+        options |= {"features": Correlated(2, 3), "S": 0.9, name: value}
+        return train(**options).losses
+
+    value = jax.random.key(1) if name == "key" else 0.5
+    with pytest.raises(TypeError, match=f"^{re.escape(INSIDE)}"):
+        jax.jit(losses)(value)

@@ -75,7 +75,8 @@ class Explorer:
 
     def drawing(self) -> Drawing:
         """The drawing of the values that the sliders have, drawn anew."""
-        return self._draw(**{name: self._axes[name].values[slider.index] for name, slider in self.sliders.items()})
+        values = {name: self._axes[name].values[slider.index] for name, slider in self.sliders.items()}
+        return Drawing.of(self._draw, **values)
 
     def move(self, **values: Any) -> None:
         """Move several sliders to values among their stops, with one drawing.

@@ -1,6 +1,6 @@
 """A drawing: a plotly figure as plain data, which takes a tenth of the time to make; and a slider baked into one."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -36,6 +36,16 @@ class Drawing:
     data: list[dict[str, Any]]
     layout: dict[str, Any]
     frames: tuple[dict[str, Any], ...] = ()
+
+    @classmethod
+    def of(cls, draw: Callable[..., "Drawing"], **values: Any) -> "Drawing":
+        """What `draw` makes of values of its axes; TypeError if that is no drawing."""
+        drawing = draw(**values)
+        if not isinstance(drawing, cls):
+            raise TypeError(
+                f"draw must return a Drawing, got {type(drawing).__name__}; return what a picture of figures does"
+            )
+        return drawing
 
     @property
     def title(self) -> str:
@@ -117,8 +127,11 @@ class Axis(NamedTuple):
             stops: its values, or label -> value.
 
         Raises:
+            TypeError: one value, or a text, instead of stops.
             ValueError: no stops, or two with one label.
         """
+        if isinstance(stops, str) or not isinstance(stops, Iterable):
+            raise TypeError(f"the stops of {name} must be a sequence, or label -> value, got {stops!r}; pass a list")
         form, about = _KNOWN.get(name, ("{}", name.replace("_", " ")))
         values = list(stops.values() if isinstance(stops, Mapping) else stops)
         labels = list(stops) if isinstance(stops, Mapping) else [form.format(text) for text in _told_apart(values)]
@@ -185,7 +198,7 @@ def frames(
         raise ValueError(f"start must name {name}, the axis, got {', '.join(sorted(unknown))}; drop it")
     over = Axis.of(name, stops)
     first = over.position(start[name]) if start else 0
-    drawings = [draw(**{name: value}) for value in over.values]
+    drawings = [Drawing.of(draw, **{name: value}) for value in over.values]
     shown = drawings[first]
     changed, properties = [shown.changes(other) for other in drawings], [*map(_properties, drawings)]
     if odd := set.union(*properties) - set.intersection(*properties):

@@ -2,7 +2,7 @@
 
 `interval_wilson`, `interval_mean` and `interval_bootstrap` are 95 % intervals of a share, a mean over seeds, a
 statistic of several seeds. `seed_intervals` and `first_where` read labelled results, such as those of a sweep.
-`read_criteria` reads what was fixed before measuring, `Criterion.judge` makes a `Claim` of it, and a `Register` shows
+`read_criteria` reads what claims must show, `Criterion.judge` makes a `Claim` of it, and a `Register` shows
 claims in a notebook: what the paper says, what other papers say, and our own questions.
 """
 

@@ -1,4 +1,4 @@
-"""Claims: what is said and by whom, the criterion fixed before measuring, what was measured, and the verdict."""
+"""Claims: what is said and by whom, the criterion and its date, what was measured, and the verdict."""
 
 import datetime
 import tomllib
@@ -43,7 +43,7 @@ class Claim(NamedTuple):
 
 
 class Criterion(NamedTuple):
-    """What was fixed before measuring, as criteria.toml has it; the first fields are those of a Claim.
+    """What a claim must show, as criteria.toml has it; the first fields are those of a Claim.
 
     Attributes:
         superseded: earlier criteria of the same claim, each with its date and the reason for the change.
@@ -68,11 +68,16 @@ class Criterion(NamedTuple):
             scope: where it holds, if it holds not everywhere.
 
         Raises:
-            TypeError: `holds` is neither a bool nor None.
+            TypeError: `holds` is neither a bool nor None; nothing measured, or neither text nor a mapping.
             ValueError: a scope of a claim that does not hold.
         """
         if not (holds is None or type(holds) is bool):
             raise TypeError(f"holds must be a bool or None, got {holds!r} for {self.name}; wrap it in bool(...)")
+        if not (isinstance(measured, str | Mapping) and measured):
+            raise TypeError(
+                f"measured must be a text, or label -> value, got {measured!r} for {self.name}; pass an f-string with "
+                "the numbers"
+            )
         if scope and not holds:
             raise ValueError(f"a scope must come with a claim that holds there, got {scope!r} for {self.name}; drop it")
         if not isinstance(measured, str):
@@ -89,12 +94,17 @@ def read_criteria(path: str | Path) -> dict[str, Criterion]:
     """
     criteria = {}
     for name, table in tomllib.loads(Path(path).read_text(encoding="utf-8")).items():
+        table = table if isinstance(table, dict) else {name: table}  # for the message
         wanted = {"source": str, "sentence": str, "criterion": str, "date": datetime.date}
-        earlier = table.pop("superseded", [])
+        earlier = table.pop("superseded", ())
+        if not all(isinstance(old, dict) for old in (earlier if isinstance(earlier, list | tuple) else [earlier])):
+            raise ValueError(f"superseded must be tables, got {earlier!r} for {name}; write [[{name!r}.superseded]]")
         rows = [(table, wanted | {"seen": str} if "seen" in table else wanted)]
         rows += [(old, {"criterion": str, "date": datetime.date, "reason": str}) for old in earlier]
         for row, types in rows:
-            if row.keys() != types.keys() or not all(type(row[key]) is kind for key, kind in types.items()):
+            if row.keys() != types.keys() or not all(
+                type(row[key]) is kind and row[key] for key, kind in types.items()
+            ):
                 raise ValueError(
                     f"a criterion must have {', '.join(types)}, the date as YYYY-MM-DD and all else as text, got "
                     f"{', '.join(row)} for {name}; mend {path}"
@@ -108,7 +118,9 @@ class Register:
     """Claims as three tables, by who makes them: HTML in a notebook, JSON for the site, plain text elsewhere."""
 
     def __init__(self, *claims: Claim) -> None:
-        """Take the claims; ValueError for none, or for two of one name."""
+        """Take the claims; ValueError for none, or for two of one name, TypeError for what is no claim."""
+        if odd := [type(claim).__name__ for claim in claims if not isinstance(claim, Claim)]:
+            raise TypeError(f"a register must have claims, got {odd[0]}; pass what Criterion.judge returns, one by one")
         names = [claim.name for claim in claims]
         if not names or len(set(names)) < len(names):
             raise ValueError(f"a register must have claims of different names, got {names}; judge each criterion once")
@@ -130,7 +142,7 @@ class Register:
 
 
 def _table(claims: Sequence[Claim]) -> str:
-    rows = [("", "claim", "criterion, fixed before measuring", "measured", "verdict")]
+    rows = [("", "claim", "criterion and its date", "measured", "verdict")]
     for c in claims:
         sentence = c.sentence if c.source in _HEADINGS else f"{c.sentence} ({c.source})"
         criterion = f"{c.criterion} ({c.date}{'; seen before: ' + c.seen if c.seen else ''})"

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from toylib._checks import check_array, check_finite, check_hashable, check_real, check_size
+from toylib._checks import check_array, check_finite, check_hashable, check_real, check_size, is_traced
 from toylib._progress import bar
 from toylib.attacks import Attack
 from toylib.features import Features
@@ -82,6 +82,11 @@ def begin(
         axes: the leading axes of `start`.
     """
     o, resumed = options, isinstance(options.start, State)
+    if any(is_traced(leaf) for leaf in jax.tree.leaves((densities, keys, *o))):
+        raise TypeError(
+            "training must run on the host, got a call inside of jax.jit, jax.vmap or jax.grad; call it outside, and "
+            "train_ensemble for many models in one compilation"
+        )
     begun = cast(State, o.start) if resumed else State(cast(Any, o.start), None, 0, np.nan, True)
     setting = _setting(features, o, ndim=int(len(axes) == 3))
     shapes = _shapes(features, o, begun.params, axes)
@@ -129,8 +134,9 @@ def _setting(features: Features, o: Options, ndim: int) -> Setting:
     check_size("ramp", o.ramp, least=0)
     check_real("scale", o.scale, "it is the standard deviation of the initial W, such as 0.01", least=0, many=_ONE)
     if o.importance is not None:
-        importance = np.asarray(o.importance, np.float32)
-        check_array("importance", importance, (features.n_features,), "it is one factor per feature")
+        of_features = f"it is one factor per feature, and there are {features.n_features}"
+        check_real("importance", o.importance, of_features, least=0, ndim=1, many=of_features)
+        check_array("importance", np.asarray(o.importance, np.float32), (features.n_features,), of_features)
     if not (callable(o.optimizer) or is_ready(o.optimizer)):
         raise TypeError(f"optimizer must make an optax transformation, or be one, got {o.optimizer!r}; try optax.adam")
     if is_ready(o.optimizer) and o.learning_rate is not None:
@@ -156,10 +162,12 @@ def _shapes(features: Features, o: Options, start: Any, axes: tuple[int, ...]) -
     like = jax.eval_shape(lambda: init(features.n_features, o.n_hidden, key=jax.random.key(0), scale=o.scale))
     if start is None:
         return like
+    if not (hasattr(start, "W") and hasattr(start, "b")):
+        raise TypeError(f"start must be a model or a State, got {type(start).__name__}; pass toylib.model.Params(W, b)")
     for name, wanted in like._asdict().items():
         shape = (*axes, *wanted.shape)
         remedy = "it is the model to go on from, of the same sizes"
-        check_array(f"{name} of start", getattr(start, name, None), shape, remedy)
+        check_array(f"{name} of start", getattr(start, name), shape, remedy)
     for value in jax.tree.leaves(start):
         check_finite("start", value, "go on from a model that has not diverged")
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[len(axes) :], jnp.float32), start)
