@@ -4,6 +4,7 @@ import importlib.util
 import itertools
 import json
 import multiprocessing
+import re
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 
@@ -519,8 +520,7 @@ def test_an_interruption_without_a_store_says_what_is_lost():
     assert caught.value.__notes__ == ["2 of 10 batches were done, and are lost: pass store=... to keep them"]
 
 
-def test_an_unfinished_creation_is_no_obstacle(tmp_path):
-    (tmp_path / "s.unfinished" / "value").mkdir(parents=True)
+def test_an_empty_folder_becomes_a_store(tmp_path):
     (tmp_path / "s").mkdir()
     run(store=tmp_path / "s", batch=6)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["s"]
@@ -561,7 +561,7 @@ def test_damaged_chunks_are_named_and_computed_anew_on_request(name, damage, tmp
     assert sweeps.status(tmp_path / "s").damaged == (chunk,)
     assert f"damaged: {chunk}" in str(sweeps.status(tmp_path / "s"))
     with pytest.raises(
-        ValueError, match=f"must agree with their checksums, got damaged or missing {chunk}; pass retry"
+        ValueError, match=f"s must be whole, got damaged or missing {chunk}; pass retry=True to compute the batches"
     ):
         run(batch=6, store=tmp_path / "s")
     CALLS.clear()
@@ -576,13 +576,75 @@ def test_a_damaged_chunk_without_a_mark_is_written_anew(tmp_path):
     xr.testing.assert_identical(run(batch=6, store=tmp_path / "s"), whole)
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"attributes": {"variables": 3}}'])
-def test_a_damaged_mark_is_named(text, tmp_path):
-    run(batch=6, store=tmp_path / "s")
-    mark = tmp_path / "s" / "marks" / "4" / "zarr.json"
-    mark.write_text(text)
-    with pytest.raises(ValueError, match=r"marks/4/zarr.json must be the mark of a batch, .*; remove it, and"):
-        run(batch=6, store=tmp_path / "s")
+@pytest.mark.parametrize("damage", [empty, lambda path: path.write_text("{}"), lambda path: path.unlink(), truncate])
+@pytest.mark.parametrize(
+    ("file", "lost"),
+    [
+        ("value/zarr.json", 30),
+        ("failed/zarr.json", 30),
+        ("seed/zarr.json", 0),
+        ("marks/zarr.json", 0),
+        ("marks/4/zarr.json", 6),
+    ],
+)
+def test_damaged_metadata_is_named_and_mended_on_request(file, lost, damage, tmp_path):
+    whole = run(batch=6, store=tmp_path / "s").load()
+    damage(tmp_path / "s" / file)
+    named = () if lost == 6 and not (tmp_path / "s" / file).exists() else (file,)  # a batch without a mark is not done
+    state = sweeps.status(tmp_path / "s")
+    assert (state.damaged, state.done, state.missing) == (named, 30 - lost, lost)
+    CALLS.clear()
+    if named:
+        with pytest.raises(ValueError, match=f"s must be whole, got damaged or missing {file}; pass retry=True"):
+            run(batch=6, store=tmp_path / "s")
+        assert CALLS == []
+    xr.testing.assert_identical(run(batch=6, store=tmp_path / "s", retry=True), whole)
+    assert sum(sizes()) == lost
+    assert sweeps.status(tmp_path / "s")[:4] == (30, 30, 0, 0)
+
+
+@pytest.mark.parametrize("damage", [empty, lambda path: path.unlink(), lambda path: path.write_text("{}")])
+def test_a_store_without_its_root_is_refused_until_it_is_overwritten(damage, tmp_path):
+    whole = run(batch=6, store=tmp_path / "s").load()
+    damage(tmp_path / "s" / "zarr.json")
+    for call in (run, partial(run, retry=True)):
+        with pytest.raises(ValueError, match=r"s must be the store of a sweep, got .*; name another path"):
+            call(batch=6, store=tmp_path / "s")
+    xr.testing.assert_identical(run(batch=6, store=tmp_path / "s", overwrite=True), whole)
+
+
+@pytest.mark.parametrize("name", ["a", "04", "6", "-1"])
+def test_marks_that_are_no_batches_do_not_count(name, tmp_path):
+    whole = run(batch=6, store=tmp_path / "s").load()
+    folder = tmp_path / "s" / "marks" / name
+    folder.mkdir()
+    (tmp_path / "s" / "marks" / "4" / "zarr.json").rename(folder / "zarr.json")
+    assert sweeps.status(tmp_path / "s")[:4] == (30, 24, 0, 6)
+    xr.testing.assert_identical(run(batch=6, store=tmp_path / "s"), whole)
+
+
+NAMED = (
+    "must begin with a letter, have at most 64 letters, digits, spaces, dots, hyphens and underscores, and not be "
+    "among failed, marks, zarr.json, got {}; rename it"
+)
+
+
+@pytest.mark.parametrize("name", ["x/y", "marks", "", "..", ".", "zarr.json", "a" * 65, "_x", "1", "a\n", 3])
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_names_are_checked_before_anything_is_written(name, on_disk, tmp_path):
+    store = tmp_path / "s" if on_disk else None
+    said = NAMED.format(f"{name!r:.80}")
+    with pytest.raises(ValueError, match=f"^{re.escape(f'the name of a result {said}')}$"):
+        run(lambda x, name: {"y": x, name: x}, {"x": range(6)}, store=store, name=name)
+    with pytest.raises(ValueError, match=f"^{re.escape(f'the name of an axis of y {said}')}$"):
+        run(lambda x, name: {"y": ((name,), x[:, None])}, {"x": range(6)}, store=store, name=name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["failed", "marks", "a" * 65, "_x"])
+def test_names_of_axes_are_checked(name):
+    with pytest.raises(ValueError, match=f"^{re.escape(f'the name of an axis {NAMED.format(repr(name))}')}$"):
+        run(lambda **axes: {"y": axes[name]}, {name: range(3)})
 
 
 def test_every_chunk_has_a_checksum_and_nothing_is_pickled(tmp_path):

@@ -1,5 +1,6 @@
 """What training leaves behind: its shapes, and files that come back bitwise or say what is wrong with them."""
 
+import re
 from typing import NamedTuple
 
 import jax
@@ -117,6 +118,38 @@ def test_a_crash_while_saving_leaves_the_old_file(tmp_path, monkeypatch):
         trained(seed=1).save(path)
     assert path.read_bytes() == whole
     assert np.array_equal(Run.load(path).weights, trained().weights)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_home_and_links_are_followed_and_other_files_stay(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "run.npz.partial").write_text("mine")
+    trained().save("~/run.npz")
+    (tmp_path / "link.npz").symlink_to(tmp_path / "run.npz")
+    trained(seed=1).save(tmp_path / "link.npz")
+    assert (tmp_path / "link.npz").is_symlink()
+    assert np.array_equal(Run.load("~/run.npz").weights, trained(seed=1).weights)
+    assert (tmp_path / "run.npz.partial").read_text() == "mine"
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        (
+            "s3://bucket/run.npz",
+            "path must be on a file system of this machine, got the address 's3://bucket/run.npz'; ",
+        ),
+        ("", "path must be a path that can be there, got '': an empty name; name another"),
+        (".", "path must be that of a file, got the folder "),
+    ],
+)
+def test_other_places_are_refused(path, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        trained().save(path)
+    if path != ".":
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+            Run.load(path)
 
 
 SIZE = "pass a Python int from 1 up, since sizes cannot be traced"

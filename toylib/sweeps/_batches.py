@@ -4,14 +4,26 @@ This is what a worker runs, so it imports nothing but NumPy.
 """
 
 import json
+import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 TEXT = np.dtype("<U64")  # every string; on disk the width is that of the first batch, and all must fit
 _MESSAGE = 500  # characters of an error that are recorded
+_TAKEN = ("failed", "marks", "zarr.json")  # the sweep's own result, and what stands beside the results on disk
+
+
+def check_names(what: str, names: Iterable[Any]) -> None:
+    """Check names of axes or results, which are folders on disk."""
+    for name in names:
+        if not isinstance(name, str) or not re.fullmatch(r"[^\W\d_][\w .-]{0,63}", name) or name in _TAKEN:
+            raise ValueError(
+                f"{what} must begin with a letter, have at most 64 letters, digits, spaces, dots, hyphens and "
+                f"underscores, and not be among {', '.join(_TAKEN)}, got {name!r:.80}; rename it"
+            )
 
 
 class Field(NamedTuple):
@@ -109,13 +121,14 @@ def _read(value: Any) -> Any:
 
 def _fields(result: Any, points: int) -> dict[str, Field]:
     """What the function returned for so many points, checked."""
-    if not isinstance(result, dict) or not result or not all(isinstance(name, str) for name in result):
+    if not isinstance(result, dict) or not result:
         raise TypeError(
             f"the function must return a dict of arrays, one entry per point, got {result!r:.200}; "
             "try return {'loss': losses}"
         )
     if "failed" in result:
         raise ValueError("the function must not return 'failed', the sweep's own result; return 'diverged' instead")
+    check_names("the name of a result", result)
     return {name: _field(name, value, points) for name, value in result.items()}
 
 
@@ -134,6 +147,7 @@ def _field(name: str, value: Any, points: int) -> Field:
         )
     if len(dims) != values.ndim - 1 or len(set(dims)) < len(dims):
         raise ValueError(f"{name} must name each axis after the first, got {dims} for shape {values.shape}")
+    check_names(f"the name of an axis of {name}", dims)
     if values.dtype.kind == "U":
         if values.dtype.itemsize > TEXT.itemsize:
             raise ValueError(f"strings must have at most 64 characters, got {values.dtype} in {name}; shorten them")

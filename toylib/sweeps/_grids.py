@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from toylib.sweeps._batches import check_names
+
 Block = tuple[slice, ...]
 
 
@@ -29,12 +31,14 @@ class Grid:
 
         Raises:
             TypeError: not a mapping with names for keys; values that are neither numbers nor strings.
-            ValueError: no axis; an axis that is empty, not one-dimensional, not finite, or has a value twice.
+            ValueError: no axis; one that has no name for a folder, is empty, not one-dimensional, not finite, or has a
+                value twice.
         """
         if not isinstance(grid, Mapping) or not all(isinstance(name, str) and name.isidentifier() for name in grid):
             raise TypeError(f"grid must be a dict of names and values, got {grid!r}; try dict(seed=range(8))")
         if not grid:
             raise ValueError("grid must have at least one axis, got none; try dict(seed=range(8))")
+        check_names("the name of an axis", grid)
         axes, attrs = {}, {}
         for name, values in grid.items():
             with_attrs = isinstance(values, tuple) and len(values) == 2 and isinstance(values[1], Mapping)

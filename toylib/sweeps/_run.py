@@ -1,9 +1,13 @@
 """Sweeps: xarray labels, Zarr keeps, an executor of `concurrent.futures` works; this module ties them together."""
 
 import inspect
+import time
 import warnings
+from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from contextlib import closing
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,11 +15,12 @@ from typing import Any, NamedTuple
 import xarray as xr
 
 from toylib._checks import check_size
+from toylib._paths import checked_path
 from toylib._progress import bar
 from toylib.sweeps._batches import Computed, compute
 from toylib.sweeps._grids import Block, Grid, extent
 from toylib.sweeps._identity import identity
-from toylib.sweeps._store import Store, reopen
+from toylib.sweeps._store import POLL_S, Store, open_store
 from toylib.sweeps._sweep import Sweep
 
 _LARGEST = 256  # points in a batch whose size is left to us: what a kill loses, and what fits a processor's cache
@@ -56,7 +61,7 @@ class Status(NamedTuple):
         failed: points computed that failed.
         missing: points whose batch is not done, or damaged.
         failures: {"point": coordinates, "message": why} of each that failed.
-        damaged: chunks of done batches that are not there or fail their checksum, as paths in the store.
+        damaged: files of done batches, and of axes, that are not there or cannot be read, as paths in the store.
     """
 
     points: int
@@ -67,12 +72,12 @@ class Status(NamedTuple):
     damaged: tuple[str, ...]
 
     def __str__(self) -> str:
-        """A line of numbers, then one per failure and one per damaged chunk."""
+        """A line of numbers, then one per failure and one per damaged file."""
         return "\n".join(
             [
                 f"{self.points:,} points: {self.done:,} done, {self.failed:,} failed, {self.missing:,} missing",
                 *(f"failed: {_in_words(failure)}" for failure in self.failures),
-                *(f"damaged: {chunk}" for chunk in self.damaged),
+                *(f"damaged: {file}" for file in self.damaged),
             ]
         )
 
@@ -102,7 +107,8 @@ def run(
             dict of arrays (points, ...), each plain or as (dims, array) or (dims, array, attributes), where dims names
             the axes after the first. Other processes must be able to import it.
         grid: name -> values, numbers or strings, each once; or name -> (values, attributes), such as units.
-        store: folder to write batches to as they finish, and to resume from; None keeps them in memory.
+        store: folder to write batches to as they finish, and to resume from; None keeps them in memory. Several
+            processes that make the same call share out the batches, and all return the whole.
         executor: where batches run; None runs them here. For dask: `Client.get_executor()`.
         batch: points in a batch, at most; as many as make whole blocks. None: chosen when the store is made, after
             computing the first point alone, with at most 256 points and `memory` bytes of results.
@@ -111,7 +117,7 @@ def run(
             busy.
         progress: True shows a bar with the time left, unless the environment variable TQDM_DISABLE is set.
         retry: compute the batches anew that have failures or damaged chunks.
-        overwrite: remove what the store holds first.
+        overwrite: remove what the store holds first; refused while another process works on it.
         fixed: the function's other arguments.
 
     Returns:
@@ -131,12 +137,17 @@ def run(
     check_size("in_flight", in_flight, remedy="at least one batch must be under way")
     if store is None and (retry or overwrite):
         raise ValueError("retry and overwrite must come with a store, got none; in memory there is nothing to resume")
-    about = identity(function, axes, fixed, strict=store is not None)
-    sweep = None if store is None else reopen(Path(store), about, batch, retry=retry, overwrite=overwrite)
-    if sweep is None:
-        shape = _shape(axes, start, batch, memory)
-        sweep = Sweep(about, axes, shape) if store is None else Store.create(Path(store), about, axes, shape)
-    _finish(sweep, start, 1 if executor is None else in_flight, progress)
+    path = None if store is None else checked_path("store", store, write=True)
+    about, choose = (
+        identity(function, axes, fixed, strict=path is not None),
+        partial(_shape, axes, start, batch, memory),
+    )
+    if path is None:
+        sweep = Sweep(about, axes, choose())
+    else:
+        sweep = open_store(path, about, axes, choose, batch, retry=retry, overwrite=overwrite)
+    with closing(sweep):
+        _finish(sweep, start, 1 if executor is None else in_flight, progress)
     if failed := sweep.failures():
         more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
         warnings.warn(
@@ -179,17 +190,18 @@ def status(store: str | Path) -> Status:
     Raises:
         ValueError: not the store of a sweep.
     """
-    sweep = Store(Path(store))
+    sweep = Store(checked_path("store", store))
     damaged = sweep.damaged()
-    computed = sum(prod(extent(sweep.blocks[number])) for number in sweep.marks if number not in damaged)
-    failed = sweep.failures(without=damaged)
+    lost = {number for _, number in damaged}
+    computed = sum(prod(extent(sweep.blocks[number])) for number in sweep.marks if number not in lost)
+    failed = sweep.failures(without=lost)
     return Status(
         points=sweep.grid.size,
         done=computed - len(failed),
         failed=len(failed),
         missing=sweep.grid.size - computed,
         failures=tuple(failed),
-        damaged=tuple(damaged.values()),
+        damaged=tuple(dict.fromkeys(file for file, _ in damaged)),
     )
 
 
@@ -238,18 +250,27 @@ def _shape(grid: Grid, start: _Start, batch: int | None, memory: int) -> tuple[i
 
 def _finish(sweep: Sweep, start: _Start, in_flight: int, progress: bool) -> None:
     """Compute and write the batches that are not done."""
-    waiting = [number for number in reversed(range(len(sweep.blocks))) if number not in sweep.marks]
+    waiting = deque(number for number in range(len(sweep.blocks)) if number not in sweep.marks)
     running = {}
     with bar(len(sweep.blocks), "batch", None if progress else False, initial=len(sweep.marks)) as shown:
         try:
             while waiting or running:
-                while waiting and len(running) < in_flight:
-                    number = waiting.pop()
-                    running[start(sweep.blocks[number])] = number
+                for _ in range(len(waiting)):
+                    if len(running) == in_flight:
+                        break
+                    number = waiting.popleft()
+                    if sweep.claim(number):
+                        running[start(sweep.blocks[number])] = number
+                    elif number not in sweep.marks:
+                        waiting.append(number)  # another process is at it: see later what has become of it
+                if not running:
+                    time.sleep(POLL_S)
                 finished = [future for future in running if future.done()]
-                for future in finished or wait(running, return_when=FIRST_COMPLETED).done:
-                    sweep.write(running.pop(future), future.result())
-                    shown.update()
+                for future in finished or (wait(running, return_when=FIRST_COMPLETED).done if running else ()):
+                    number = running.pop(future)
+                    sweep.write(number, future.result())
+                    sweep.release(number)
+                shown.update(len(sweep.marks) - shown.n)
         except BaseException as error:
             error.add_note(f"{len(sweep.marks)} of {len(sweep.blocks)} batches were done{sweep.fate}")
             raise

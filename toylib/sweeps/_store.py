@@ -1,22 +1,28 @@
-"""A sweep on disk: a Zarr group from which it resumes when it was killed.
+"""A sweep on disk: a Zarr group from which it resumes when it was killed, and on which several processes may work.
 
 With one chunk per batch in every array, the CRC32C of each chunk behind it, and no pickles:
 
-    store/zarr.json                  a group; attribute "sweep": format, function, grid, fixed, versions, block
+    store/zarr.json                  a group; attribute "sweep": format, function, grid, fixed, versions, block, created
     store/AXIS/ store/VARIABLE/      arrays over the grid's axes and those that the function adds; `failed` among them
     store/marks/NUMBER/zarr.json     an empty group, the done mark of a batch; attributes "variables" and "failures"
+    store/marks/NUMBER/lease         locked by the process that computes the batch, and removed at its end
 
 A batch is written chunk by chunk, each under another name and then renamed, and flushed to the disk; then its mark in
-the same way. What has no mark does not count and is written anew.
+the same way. What has no mark does not count and is written anew. A store is made beside its place and renamed: of
+processes that start together one makes it, the others find it. Whoever works on it shares the lock of marks/zarr.json;
+whoever makes an array or removes the store has that of zarr.json alone.
 """
 
+import errno
 import json
 import os
 import shutil
+import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import xarray as xr
@@ -25,14 +31,18 @@ import zarr
 from toylib.sweeps._batches import Computed, Field
 from toylib.sweeps._grids import Grid
 from toylib.sweeps._identity import FORMAT, differences
-from toylib.sweeps._sweep import Mark, Sweep
+from toylib.sweeps._locks import ALONE, SHARED, lock, scratch
+from toylib.sweeps._sweep import Mark, Sweep, check_kind
+
+POLL_S = 0.05
+"""Seconds between two looks at what another process is doing."""
 
 _CODECS = (zarr.codecs.ZstdCodec(level=1), zarr.codecs.Crc32cCodec())
 _CONFIG = {"write_empty_chunks": True}  # a chunk that is missing is damage, never a saving
 
 
 class Store(Sweep):
-    """A sweep in a Zarr group; `create` makes one, `Store(path)` opens it.
+    """A sweep in a Zarr group; `create` makes one, `Store(path)` opens it to look at, `join` to work on.
 
     Raises:
         ValueError: `path` is not the store of a sweep, or of another format.
@@ -43,38 +53,79 @@ class Store(Sweep):
         try:
             self._group = zarr.open_group(path, mode="r+", zarr_format=3)
             identity: Any = self._group.attrs["sweep"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            if identity["format"] == FORMAT:
+                grid = {name: (np.array(a["values"], a["dtype"]), a["attrs"]) for name, a in identity["grid"].items()}
+                super().__init__(identity, Grid.of(grid), tuple(identity["block"]))
+        except Exception as error:  # whatever becomes of a damaged or foreign file
             raise ValueError(f"{path} must be the store of a sweep, got {error!r}; name another path") from error
         if identity["format"] != FORMAT:
             raise ValueError(
                 f"{path} must have format {FORMAT}, got {identity['format']}; use the toylib that wrote it"
             )
-        axes = {
-            name: (np.array(axis["values"], axis["dtype"]), axis["attrs"]) for name, axis in identity["grid"].items()
-        }
-        super().__init__(identity, Grid.of(axes), tuple(identity["block"]))
         self.path, self.fate = path, f" and are marked in {path}; the same call resumes there"
-        self.marks = {int(file.parent.name): _read_mark(file) for file in path.glob("marks/*/zarr.json")}
-        # Not `group.arrays()`, which stumbles over an array that was being made when a sweep was killed.
-        for name in {file.parent.name for file in path.glob("*/zarr.json")} - {"marks", *axes}:
-            array: Any = self._group[name]
-            entry, dims = (of_all[len(axes) :] for of_all in (array.shape, array.metadata.dimension_names))
-            self._arrays[name], self._kinds[name] = array.with_config(_CONFIG), (array.dtype.str, entry, tuple(dims))
+        self._joined: IO | None = None
+        self._leases: dict[int, IO] = {}
+        self._unreadable: list[int] = []  # marks
+        for folder in path.glob("marks/*"):
+            if folder.name.isdecimal() and int(folder.name) < len(self.blocks):
+                self._look(int(folder.name))
+        for name in {name for mark in self.marks.values() for name in mark.variables}:
+            with suppress(Exception):  # `damaged` names what cannot be opened
+                self._open(name)
 
     @classmethod
-    def create(cls, path: Path, identity: dict[str, Any], grid: Grid, shape: tuple[int, ...]) -> "Store":
-        """Make an empty store, whole or not at all; `path` must not exist, or be an empty folder."""
-        unfinished = _unfinished(path)
+    def create(cls, path: Path, identity: dict[str, Any], grid: Grid, shape: tuple[int, ...]) -> None:
+        """Make an empty store, whole or not at all, where there is nothing or an empty folder.
+
+        Where another process was faster its store stays.
+        """
         path.parent.mkdir(parents=True, exist_ok=True)
-        group = zarr.create_group(unfinished, attributes={"sweep": identity | {"block": list(shape)}})
-        group.create_group("marks")
-        for name, values in grid.axes.items():
-            _create_array(group, name, (name,), grid.attrs[name], data=values, chunks=values.shape)
-        for file in (*unfinished.rglob("*"), unfinished):
-            _flush(file)
-        unfinished.replace(path)
-        _flush(path.parent)
-        return cls(path)
+        with scratch(path) as folder:
+            made, more = folder / "store", {"block": list(shape), "created": time.time()}
+            group = zarr.create_group(made, attributes={"sweep": identity | more})
+            (made / "marks").mkdir()
+            _marks(made).write_text(_group({"sweep": "marks"}), encoding="utf-8")
+            for name in grid.axes:
+                _create_axis(group, grid, name)
+            for file in (*made.rglob("*"), made):
+                _flush(file)
+            try:
+                made.replace(path)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+            _flush(path.parent)
+
+    def join(self) -> bool:
+        """Whether we may work on it, until `close`; not if it is being removed."""
+        with suppress(FileNotFoundError):
+            self._joined = lock(_marks(self.path), SHARED, create=True)
+        return self._joined is not None
+
+    def close(self) -> None:
+        """Let go of the store and of the batches that were not finished."""
+        for number in list(self._leases):
+            self.release(number)
+        if self._joined:
+            self._joined.close()
+
+    def claim(self, number: int) -> bool:
+        """Whether a batch is ours to compute, until `release`; else it is done, or another process is at it."""
+        lease = self._folder(number) / "lease"
+        lease.parent.mkdir(exist_ok=True)
+        held = lock(lease, ALONE, create=True)
+        if held is None:
+            return False
+        self._leases[number] = held
+        self._look(number)  # another process may have finished it since
+        if number in self.marks:
+            self.release(number)
+        return number not in self.marks
+
+    def release(self, number: int) -> None:
+        """Leave a batch, done or not, to others."""
+        (self._folder(number) / "lease").unlink(missing_ok=True)
+        self._leases.pop(number).close()
 
     def _write_data(self, number: int, computed: Computed) -> None:
         for name in self._arrays:  # what is there may be damaged, and zarr would read it to fill up a chunk
@@ -86,122 +137,253 @@ class Store(Sweep):
                 _flush(file)
 
     def _create(self, name: str, field: Field) -> zarr.Array:
-        array = _create_array(
-            self._group,
-            name,
-            (*self.grid.axes, *field.dims),
-            field.attrs,
-            shape=(*self.grid.shape, *field.values.shape[1:]),
-            chunks=(*self.shape, *field.values.shape[1:]),
-            dtype=field.values.dtype,
-            fill_value=field.fill_value,
-            config=_CONFIG,
-        )
-        _flush(self.path / name / "zarr.json")
-        return array
+        with _alone(self.path):
+            try:
+                self._open(name)  # another process has made it
+            except Exception:  # there is none, or what was left of one by a kill or by damage
+                shutil.rmtree(self.path / name, ignore_errors=True)
+                _create_array(
+                    self._group,
+                    name,
+                    (*self.grid.axes, *field.dims),
+                    field.attrs,
+                    shape=(*self.grid.shape, *field.values.shape[1:]),
+                    chunks=(*self.shape, *field.values.shape[1:]),
+                    dtype=field.values.dtype,
+                    fill_value=field.fill_value,
+                )
+                _flush(self.path / name / "zarr.json")
+                self._open(name)
+        check_kind(name, self._kinds[name], field)
+        return self._arrays[name]
+
+    def _open(self, name: str) -> None:
+        """Open the array of a result; whatever zarr raises if it is not there or damaged."""
+        array: Any = self._group[name]
+        own = len(self.grid.shape)
+        dims = array.metadata.dimension_names
+        if (*array.shape[:own], *array.chunks[:own], *dims[:own]) != (*self.grid.shape, *self.shape, *self.grid.axes):
+            raise ValueError(f"{name} is over other axes than the sweep")
+        self._arrays[name] = array.with_config(_CONFIG)
+        self._kinds[name] = array.dtype.str, array.shape[own:], tuple(dims[own:])
 
     def _write_mark(self, number: int, mark: Mark) -> None:
-        folder = self.path / "marks" / str(number)
-        folder.mkdir(exist_ok=True)
-        group = {"zarr_format": 3, "node_type": "group", "attributes": mark._asdict()}
+        folder = self._folder(number)
         unfinished = folder / "zarr.json.unfinished"
-        unfinished.write_text(json.dumps(group, ensure_ascii=False), encoding="utf-8")
+        unfinished.write_text(_group(mark._asdict()), encoding="utf-8")
         _flush(unfinished)
         unfinished.replace(folder / "zarr.json")
         _flush(folder)
         _flush(folder.parent)
         super()._write_mark(number, mark)
 
-    def forget(self, number: int) -> None:
-        """Remove the mark of a batch, so that it is computed anew."""
-        folder = self.path / "marks" / str(number)
-        (folder / "zarr.json").unlink()
-        _flush(folder)
-        del self.marks[number]
+    def _look(self, number: int) -> None:
+        """Read the mark of a batch, if it has one."""
+        file = self._folder(number) / "zarr.json"
+        try:
+            attributes = json.loads(file.read_text(encoding="utf-8"))["attributes"]
+            failures = [(int(at), str(text)) for at, text in attributes["failures"]]
+            self.marks[number] = Mark(tuple(attributes["variables"]), failures)
+        except FileNotFoundError:
+            pass
+        except (ValueError, KeyError, TypeError):
+            self._unreadable.append(number)
 
-    def damaged(self) -> dict[int, str]:
-        """The first chunk of each marked batch that is missing or fails its checksum: batch -> path in the store."""
-        chunks = {}
-        for number, mark in sorted(self.marks.items()):
-            for name in mark.variables:
-                chunk = self._chunk(name, number)
-                try:
-                    chunk.stat()  # zarr would read a missing chunk as fill values
-                    self._arrays[name][self.blocks[number]]
-                except Exception:  # whatever a codec makes of damaged bytes
-                    chunks[number] = str(chunk.relative_to(self.path))
-                    break
-        return chunks
+    def damaged(self) -> list[tuple[str, int | None]]:
+        """What is missing or cannot be read, as paths in the store: of each done batch the first file.
+
+        Returns:
+            (path, number of the batch, or None for what belongs to all).
+        """
+        frame = [f"{name}/zarr.json" for name in self.grid.axes if not self._holds_axis(name)]
+        frame += [] if _about(_marks(self.path)) == "marks" else ["marks/zarr.json"]
+        marks = [(f"marks/{number}/zarr.json", number) for number in self._unreadable]
+        chunks = ((self._damaged_file(number), number) for number in sorted(self.marks))
+        return [*((file, None) for file in frame), *marks, *((file, number) for file, number in chunks if file)]
+
+    def _holds_axis(self, name: str) -> bool:
+        try:
+            return np.array_equal(np.asarray(self._group[name]), self.grid.axes[name])
+        except Exception:  # whatever zarr makes of damaged metadata or bytes
+            return False
+
+    def _damaged_file(self, number: int) -> str:
+        for name in self.marks[number].variables:
+            if name not in self._arrays:
+                return f"{name}/zarr.json"
+            chunk = self._chunk(name, number)
+            try:
+                chunk.stat()  # zarr would read a missing chunk as fill values
+                self._arrays[name][self.blocks[number]]
+            except Exception:  # whatever a codec makes of damaged bytes
+                return str(chunk.relative_to(self.path))
+        return ""
+
+    def mend(self, number: int | None) -> None:
+        """Have a batch computed anew, unless another process is at it; or write anew what belongs to all."""
+        if number is None:
+            with _alone(self.path):
+                _marks(self.path).write_text(_group({"sweep": "marks"}), encoding="utf-8")  # whose lock we share
+                for name in self.grid.axes:
+                    if not self._holds_axis(name):
+                        shutil.rmtree(self.path / name, ignore_errors=True)
+                        _create_axis(self._group, self.grid, name)
+            return
+        self.marks.pop(number, None)
+        folder = self._folder(number)
+        if lease := lock(folder / "lease", ALONE, create=True):
+            self._leases[number] = lease
+            (folder / "zarr.json").unlink(missing_ok=True)
+            _flush(folder)
+            self.release(number)
 
     def _variables(self) -> Mapping[Any, xr.Variable]:
         """The results and axes; values are read when they are used."""
         return xr.open_zarr(self.path, chunks=None, decode_cf=False, consolidated=False).variables
+
+    def _folder(self, number: int) -> Path:
+        return self.path / "marks" / str(number)
 
     def _chunk(self, name: str, number: int) -> Path:
         at = [part.start // k for part, k in zip(self.blocks[number], self.shape, strict=True)]
         return self.path.joinpath(name, "c", *map(str, at), *["0"] * (self._arrays[name].ndim - len(at)))
 
 
-def reopen(path: Path, about: dict[str, Any], batch: int | None, *, retry: bool, overwrite: bool) -> Store | None:
-    """The store of a sweep that is to go on, or None where one has to be created.
+def open_store(
+    path: Path,
+    about: dict[str, Any],
+    grid: Grid,
+    choose: Callable[[], tuple[int, ...]],
+    batch: int | None,
+    *,
+    retry: bool,
+    overwrite: bool,
+) -> Store:
+    """The store of a sweep, joined: the one that is there or a new one, whoever else does the same at this moment.
 
     Args:
         path: its folder.
         about: identity of the sweep.
+        grid: its axes.
+        choose: the shape of the batches of a new store; may compute the first point.
         batch: points in a batch, if the caller has asked for a number.
-        retry: forget the batches with failures or damaged chunks.
-        overwrite: remove what the store holds.
+        retry: have the batches with failures or damage computed anew.
+        overwrite: remove what the store holds, unless it was made since this call began.
 
     Raises:
-        ValueError: another sweep is there, or damaged chunks without `retry`.
+        ValueError: another sweep is there, damage without `retry`, or one to remove on which another process works.
     """
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-        return None
-    sweep = Store(path)
-    if overwrite:
-        shutil.rmtree(path.replace(_unfinished(path)))  # gone at once, as far as anyone can see
-        return None
+    began = time.time()
+    while True:
+        if _is_free(path):
+            Store.create(path, about, grid, choose())
+        elif overwrite and _remove(path, began):
+            continue
+        try:
+            sweep = Store(path)
+        except ValueError:
+            if path.exists():
+                raise
+            continue  # another process has removed it
+        if sweep.join():
+            break
+        time.sleep(POLL_S)
+    try:
+        _accept(sweep, about, batch, retry=retry)
+    except BaseException:
+        sweep.close()
+        raise
+    return sweep
+
+
+def _accept(sweep: Store, about: dict[str, Any], batch: int | None, *, retry: bool) -> None:
+    """Check that a store holds this sweep, whole; with `retry` mend it, and forget the batches with failures."""
     different = differences({name: sweep.identity[name] for name in about}, about)
     if batch is not None and sweep.grid.block(batch) != sweep.shape:
         different.append(f"batches had shape {sweep.shape} and have {sweep.grid.block(batch)}")
     if different:
         raise ValueError(
-            f"{path} must hold the same sweep, got another: {'; '.join(different)}. It resumes with the call and the "
-            "versions that made it; for this sweep name another path, or pass overwrite=True to lose what it holds"
+            f"{sweep.path} must hold the same sweep, got another: {'; '.join(different)}. It resumes with the call and "
+            "the versions that made it; for this sweep name another path, or pass overwrite=True to lose what it holds"
         )
     damaged = sweep.damaged()
     if damaged and not retry:
+        files = dict.fromkeys(file for file, _ in damaged)
         raise ValueError(
-            f"the chunks of {path} must agree with their checksums, got damaged or missing "
-            f"{', '.join(damaged.values())}; pass retry=True to compute these batches anew"
+            f"the files of {sweep.path} must be whole, got damaged or missing {', '.join(files)}; pass retry=True to "
+            "compute the batches anew that they belong to"
         )
-    for number in [number for number, mark in sweep.marks.items() if retry and (mark.failures or number in damaged)]:
-        sweep.forget(number)
-    return sweep
+    failed = [number for number, mark in sweep.marks.items() if retry and mark.failures]
+    for number in dict.fromkeys([*failed, *(number for _, number in damaged)]):
+        sweep.mend(number)
 
 
-def _create_array(group: zarr.Group, name: str, dims: tuple[str, ...], attrs: dict, **options: Any) -> zarr.Array:
+def _remove(path: Path, began: float) -> bool:
+    """Remove a store that is older than a call; False for one that is not.
+
+    Raises:
+        ValueError: not a store, or another process works on it.
+    """
+    if not (_about(path / "zarr.json") or _about(_marks(path))) and path.exists():
+        raise ValueError(f"{path} must be the store of a sweep, got something else; name another path")
+    with suppress(FileNotFoundError), _alone(path):
+        about = _about(path / "zarr.json")  # another process may have removed it and made a new one
+        if isinstance(about, dict) and about.get("created", 0) >= began:
+            return False
+        (path / "marks").mkdir(exist_ok=True)
+        if not (users := lock(_marks(path), ALONE, create=True)):
+            raise ValueError(
+                f"{path} must not be in use when it is overwritten, got another process that works on it; wait for it, "
+                "stop it, or name another path"
+            )
+        with users, scratch(path) as folder:
+            path.replace(folder / "store")  # gone at once, as far as anyone can see
+    return True
+
+
+def _is_free(path: Path) -> bool:
+    """Whether there is nothing, or an empty folder."""
+    try:
+        return not any(path.iterdir())
+    except FileNotFoundError:
+        return True
+    except NotADirectoryError:
+        return False
+
+
+def _about(file: Path) -> Any:
+    """The attribute "sweep" of a group's metadata, by which we know our own; None for any other file."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return json.loads(file.read_text(encoding="utf-8"))["attributes"]["sweep"]
+    return None
+
+
+def _group(attributes: dict[str, Any]) -> str:
+    """The metadata of a group."""
+    return json.dumps({"zarr_format": 3, "node_type": "group", "attributes": attributes}, ensure_ascii=False)
+
+
+def _marks(path: Path) -> Path:
+    return path / "marks" / "zarr.json"
+
+
+def _alone(path: Path) -> IO:
+    """Wait until no other process makes an array of a store or removes it; a context."""
+    held = lock(path / "zarr.json", ALONE, create=True, wait=True)
+    assert held is not None
+    return held
+
+
+def _create_axis(group: zarr.Group, grid: Grid, name: str) -> None:
+    values = grid.axes[name]
+    _create_array(group, name, (name,), grid.attrs[name], data=values, chunks=values.shape)
+
+
+def _create_array(group: zarr.Group, name: str, dims: tuple[str, ...], attrs: dict, **options: Any) -> None:
     """An array with the codecs of a store."""
     # zarr's format for fixed-width strings is not yet a standard.
     with warnings.catch_warnings(action="ignore", category=zarr.errors.UnstableSpecificationWarning):
-        return group.create_array(name, dimension_names=dims, attributes=attrs, compressors=_CODECS, **options)
-
-
-def _read_mark(file: Path) -> Mark:
-    try:
-        attributes = json.loads(file.read_text(encoding="utf-8"))["attributes"]
-        return Mark(tuple(attributes["variables"]), [(int(at), str(text)) for at, text in attributes["failures"]])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{file} must be the mark of a batch, got {error!r}; remove it, and the batch is computed anew"
-        ) from error
-
-
-def _unfinished(path: Path) -> Path:
-    """A name beside `path` for what is half made or half removed, with what an interruption left there gone."""
-    unfinished = path.with_name(path.name + ".unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    return unfinished
+        group.create_array(name, dimension_names=dims, attributes=attrs, compressors=_CODECS, config=_CONFIG, **options)
 
 
 def _flush(path: Path) -> None:

@@ -17,6 +17,15 @@ class Mark(NamedTuple):
     failures: list[tuple[int, str]]
 
 
+def check_kind(name: str, kind: tuple, field: Field) -> None:
+    """Check that a result is of the kind that it has in other batches."""
+    if kind != field.kind:
+        raise ValueError(
+            f"{name} must have one type, shape and axes in every batch, got {kind} and {field.kind}; return the same "
+            "kind of array for all points"
+        )
+
+
 class Sweep:
     """A sweep in memory: its batches, and the results of those that are done.
 
@@ -59,6 +68,16 @@ class Sweep:
     def _write_mark(self, number: int, mark: Mark) -> None:
         self.marks[number] = mark
 
+    def claim(self, number: int) -> bool:
+        """Whether a batch is ours to compute, until `release`; else it is done, or another process is at it."""
+        return number not in self.marks
+
+    def release(self, number: int) -> None:
+        """Leave a batch, done or not, to others."""
+
+    def close(self) -> None:
+        """Let go of what was claimed."""
+
     def _create(self, name: str, field: Field) -> Any:
         """An array for a result of all points, still without values."""
         return xr.Variable((*self.grid.axes, *field.dims), field.blank(*self.grid.shape), field.attrs)
@@ -72,11 +91,7 @@ class Sweep:
         if len(fields) > 1 and len(self.variables) > 1 and set(fields) != set(self.variables):
             raise ValueError(f"every batch must return {', '.join(self.variables)}, got {', '.join(fields)}")
         for name, field in fields.items():
-            if self._kinds.get(name, field.kind) != field.kind:
-                raise ValueError(
-                    f"{name} must have one type, shape and axes in every batch, got {self._kinds[name]} and "
-                    f"{field.kind}; return the same kind of array for all points"
-                )
+            check_kind(name, self._kinds.get(name, field.kind), field)
             for dim, length in zip(field.dims, field.values.shape[1:], strict=True):
                 if dim in self.grid.axes or dim in fields or lengths.setdefault(dim, length) != length:
                     raise ValueError(

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from toylib._checks import check_size
+from toylib._paths import checked_path
 from toylib.model import Params
 
 
@@ -59,22 +61,29 @@ class Run(NamedTuple):
         """Write the run to one .npz file without pickle; the file appears whole or not at all.
 
         Raises:
-            TypeError: the model is not a `toylib.model.Params`, whose two arrays are all that the file holds.
+            ValueError: an address, a folder, or where we may not write.
+            TypeError: no path; a model other than `toylib.model.Params`, whose two arrays are all that the file holds.
         """
         if type(self.params) is not Params:
             raise TypeError(f"params must be Params(W, b), got {type(self.params).__name__}; save its arrays yourself")
-        path = Path(path)
-        partial_path = path.with_name(path.name + ".partial")
-        with partial_path.open("wb") as file:
-            arrays: dict[str, Any] = self.params._asdict() | dict(zip(self._fields[1:], self[1:], strict=True))
-            np.savez_compressed(file, **arrays)
-        partial_path.replace(path)
+        path = checked_path("path", path, write=True)
+        if path.is_dir():
+            raise ValueError(f"path must be that of a file, got the folder {path}; add a name such as run.npz")
+        arrays: dict[str, Any] = self.params._asdict() | dict(zip(self._fields[1:], self[1:], strict=True))
+        unfinished = path.with_name(f".toylib-{uuid4().hex}")
+        try:
+            with unfinished.open("xb") as file:
+                np.savez_compressed(file, **arrays)
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: str | Path) -> "Run":
         """Read what `save` wrote; ValueError if the file is damaged or something else, and nothing is unpickled."""
+        path = checked_path("path", path)
         try:
-            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 params = Params(jnp.asarray(arrays["W"]), jnp.asarray(arrays["b"]))
                 return cls(params, *(arrays[field] for field in cls._fields[1:]))
         except FileNotFoundError:
