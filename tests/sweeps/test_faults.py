@@ -144,6 +144,19 @@ def test_kill_at_a_random_time(bench, expected, seed):
     print(f"\nkilled after {delay:.2f} s: {number} of {len(BATCHES)} batches marked, the others computed on resuming")
 
 
+def test_processes_that_start_together_share_the_work_and_a_killed_one_leaves_it(tmp_path, expected):
+    bench = Bench(tmp_path)
+    killed, *others = [bench.start("computed", 2), *(bench.start() for _ in range(3))]
+    assert finish(killed) == -signal.SIGKILL
+    assert [finish(process) for process in others] == [0, 0, 0]
+    computed = bench.computed()
+    assert set(computed) == set(BATCHES)
+    assert len(computed) <= len(BATCHES) + 1  # what the killed one was at is computed twice, and nothing else
+    assert_same(bench.here(store=bench.store), expected)
+    assert len(bench.computed()) == len(computed)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log", "store"]
+
+
 def test_kill_of_a_worker(cluster, tmp_path, expected):
     address, workers = cluster
     bench = Bench(tmp_path, address)

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+import zarr
 
-from toylib import sweeps
-from toylib.sweeps import _locks, _store
-from toylib.sweeps._locks import ALONE, lock, scratch
+from toylib import _locks, sweeps
+from toylib._locks import ALONE, lock, scratch
+from toylib.sweeps._open import POLL_S
 
 STARTERS = 5
 GRID = {"x": range(12), "y": [0.5, 0.75]}
@@ -90,7 +91,7 @@ def test_a_batch_that_another_is_at_is_waited_for_and_not_computed_twice(tmp_pat
         second = pool.submit(run, tmp_path / "s")
         while sweeps.status(tmp_path / "s").done < 22:
             time.sleep(0.01)
-        time.sleep(3 * _store.POLL_S)
+        time.sleep(3 * POLL_S)
         assert not second.done()
         assert sorted(CALLS) == list(GRID["x"])
         GO.set()
@@ -142,6 +143,15 @@ def test_what_is_not_ours_stays(tmp_path):
     run(tmp_path / "s", shift=1, overwrite=True)
     assert all((folder / "notes").read_text() == "mine" for folder in mine)
     assert sorted(tmp_path.iterdir()) == sorted([*mine, tmp_path / "s"])
+
+
+@pytest.mark.parametrize("sweep", ["mine", {"range": [0, 1]}])
+def test_a_group_of_somebody_else_is_not_overwritten(sweep, tmp_path):
+    zarr.create_group(tmp_path / "s", attributes={"sweep": sweep})
+    for options in ({}, {"overwrite": True}):
+        with pytest.raises(ValueError, match=r"s must be the store of a sweep, got .*; name another path"):
+            run(tmp_path / "s", **options)
+    assert zarr.open_group(tmp_path / "s", mode="r").attrs["sweep"] == sweep
 
 
 def test_what_killed_processes_left_goes_and_what_others_have_stays(tmp_path):

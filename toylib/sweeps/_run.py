@@ -20,7 +20,8 @@ from toylib._progress import bar
 from toylib.sweeps._batches import Computed, compute
 from toylib.sweeps._grids import Block, Grid, extent
 from toylib.sweeps._identity import identity
-from toylib.sweeps._store import POLL_S, Store, open_store
+from toylib.sweeps._open import POLL_S, open_store
+from toylib.sweeps._store import Store
 from toylib.sweeps._sweep import Sweep
 
 _LARGEST = 256  # points in a batch whose size is left to us: what a kill loses, and what fits a processor's cache

@@ -19,7 +19,7 @@ import os
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -28,14 +28,11 @@ import numpy as np
 import xarray as xr
 import zarr
 
+from toylib._locks import ALONE, SHARED, lock, scratch
 from toylib.sweeps._batches import Computed, Field
 from toylib.sweeps._grids import Grid
-from toylib.sweeps._identity import FORMAT, differences
-from toylib.sweeps._locks import ALONE, SHARED, lock, scratch
+from toylib.sweeps._identity import FORMAT
 from toylib.sweeps._sweep import Mark, Sweep, check_kind
-
-POLL_S = 0.05
-"""Seconds between two looks at what another process is doing."""
 
 _CODECS = (zarr.codecs.ZstdCodec(level=1), zarr.codecs.Crc32cCodec())
 _CONFIG = {"write_empty_chunks": True}  # a chunk that is missing is damage, never a saving
@@ -84,7 +81,7 @@ class Store(Sweep):
             made, more = folder / "store", {"block": list(shape), "created": time.time()}
             group = zarr.create_group(made, attributes={"sweep": identity | more})
             (made / "marks").mkdir()
-            _marks(made).write_text(_group({"sweep": "marks"}), encoding="utf-8")
+            marks_of(made).write_text(_group({"sweep": "marks"}), encoding="utf-8")
             for name in grid.axes:
                 _create_axis(group, grid, name)
             for file in (*made.rglob("*"), made):
@@ -99,7 +96,7 @@ class Store(Sweep):
     def join(self) -> bool:
         """Whether we may work on it, until `close`; not if it is being removed."""
         with suppress(FileNotFoundError):
-            self._joined = lock(_marks(self.path), SHARED, create=True)
+            self._joined = lock(marks_of(self.path), SHARED, create=True)
         return self._joined is not None
 
     def close(self) -> None:
@@ -137,7 +134,7 @@ class Store(Sweep):
                 _flush(file)
 
     def _create(self, name: str, field: Field) -> zarr.Array:
-        with _alone(self.path):
+        with alone(self.path):
             try:
                 self._open(name)  # another process has made it
             except Exception:  # there is none, or what was left of one by a kill or by damage
@@ -196,7 +193,7 @@ class Store(Sweep):
             (path, number of the batch, or None for what belongs to all).
         """
         frame = [f"{name}/zarr.json" for name in self.grid.axes if not self._holds_axis(name)]
-        frame += [] if _about(_marks(self.path)) == "marks" else ["marks/zarr.json"]
+        frame += [] if about_of(marks_of(self.path)) == "marks" else ["marks/zarr.json"]
         marks = [(f"marks/{number}/zarr.json", number) for number in self._unreadable]
         chunks = ((self._damaged_file(number), number) for number in sorted(self.marks))
         return [*((file, None) for file in frame), *marks, *((file, number) for file, number in chunks if file)]
@@ -222,8 +219,8 @@ class Store(Sweep):
     def mend(self, number: int | None) -> None:
         """Have a batch computed anew, unless another process is at it; or write anew what belongs to all."""
         if number is None:
-            with _alone(self.path):
-                _marks(self.path).write_text(_group({"sweep": "marks"}), encoding="utf-8")  # whose lock we share
+            with alone(self.path):
+                marks_of(self.path).write_text(_group({"sweep": "marks"}), encoding="utf-8")  # whose lock we share
                 for name in self.grid.axes:
                     if not self._holds_axis(name):
                         shutil.rmtree(self.path / name, ignore_errors=True)
@@ -249,109 +246,7 @@ class Store(Sweep):
         return self.path.joinpath(name, "c", *map(str, at), *["0"] * (self._arrays[name].ndim - len(at)))
 
 
-def open_store(
-    path: Path,
-    about: dict[str, Any],
-    grid: Grid,
-    choose: Callable[[], tuple[int, ...]],
-    batch: int | None,
-    *,
-    retry: bool,
-    overwrite: bool,
-) -> Store:
-    """The store of a sweep, joined: the one that is there or a new one, whoever else does the same at this moment.
-
-    Args:
-        path: its folder.
-        about: identity of the sweep.
-        grid: its axes.
-        choose: the shape of the batches of a new store; may compute the first point.
-        batch: points in a batch, if the caller has asked for a number.
-        retry: have the batches with failures or damage computed anew.
-        overwrite: remove what the store holds, unless it was made since this call began.
-
-    Raises:
-        ValueError: another sweep is there, damage without `retry`, or one to remove on which another process works.
-    """
-    began = time.time()
-    while True:
-        if _is_free(path):
-            Store.create(path, about, grid, choose())
-        elif overwrite and _remove(path, began):
-            continue
-        try:
-            sweep = Store(path)
-        except ValueError:
-            if path.exists():
-                raise
-            continue  # another process has removed it
-        if sweep.join():
-            break
-        time.sleep(POLL_S)
-    try:
-        _accept(sweep, about, batch, retry=retry)
-    except BaseException:
-        sweep.close()
-        raise
-    return sweep
-
-
-def _accept(sweep: Store, about: dict[str, Any], batch: int | None, *, retry: bool) -> None:
-    """Check that a store holds this sweep, whole; with `retry` mend it, and forget the batches with failures."""
-    different = differences({name: sweep.identity[name] for name in about}, about)
-    if batch is not None and sweep.grid.block(batch) != sweep.shape:
-        different.append(f"batches had shape {sweep.shape} and have {sweep.grid.block(batch)}")
-    if different:
-        raise ValueError(
-            f"{sweep.path} must hold the same sweep, got another: {'; '.join(different)}. It resumes with the call and "
-            "the versions that made it; for this sweep name another path, or pass overwrite=True to lose what it holds"
-        )
-    damaged = sweep.damaged()
-    if damaged and not retry:
-        files = dict.fromkeys(file for file, _ in damaged)
-        raise ValueError(
-            f"the files of {sweep.path} must be whole, got damaged or missing {', '.join(files)}; pass retry=True to "
-            "compute the batches anew that they belong to"
-        )
-    failed = [number for number, mark in sweep.marks.items() if retry and mark.failures]
-    for number in dict.fromkeys([*failed, *(number for _, number in damaged)]):
-        sweep.mend(number)
-
-
-def _remove(path: Path, began: float) -> bool:
-    """Remove a store that is older than a call; False for one that is not.
-
-    Raises:
-        ValueError: not a store, or another process works on it.
-    """
-    if not (_about(path / "zarr.json") or _about(_marks(path))) and path.exists():
-        raise ValueError(f"{path} must be the store of a sweep, got something else; name another path")
-    with suppress(FileNotFoundError), _alone(path):
-        about = _about(path / "zarr.json")  # another process may have removed it and made a new one
-        if isinstance(about, dict) and about.get("created", 0) >= began:
-            return False
-        (path / "marks").mkdir(exist_ok=True)
-        if not (users := lock(_marks(path), ALONE, create=True)):
-            raise ValueError(
-                f"{path} must not be in use when it is overwritten, got another process that works on it; wait for it, "
-                "stop it, or name another path"
-            )
-        with users, scratch(path) as folder:
-            path.replace(folder / "store")  # gone at once, as far as anyone can see
-    return True
-
-
-def _is_free(path: Path) -> bool:
-    """Whether there is nothing, or an empty folder."""
-    try:
-        return not any(path.iterdir())
-    except FileNotFoundError:
-        return True
-    except NotADirectoryError:
-        return False
-
-
-def _about(file: Path) -> Any:
+def about_of(file: Path) -> Any:
     """The attribute "sweep" of a group's metadata, by which we know our own; None for any other file."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         return json.loads(file.read_text(encoding="utf-8"))["attributes"]["sweep"]
@@ -363,11 +258,12 @@ def _group(attributes: dict[str, Any]) -> str:
     return json.dumps({"zarr_format": 3, "node_type": "group", "attributes": attributes}, ensure_ascii=False)
 
 
-def _marks(path: Path) -> Path:
+def marks_of(path: Path) -> Path:
+    """The metadata of the group of marks, whose lock is shared by all who work on a store."""
     return path / "marks" / "zarr.json"
 
 
-def _alone(path: Path) -> IO:
+def alone(path: Path) -> IO:
     """Wait until no other process makes an array of a store or removes it; a context."""
     held = lock(path / "zarr.json", ALONE, create=True, wait=True)
     assert held is not None
