@@ -127,6 +127,17 @@ starts = st.floats(1e-6, 0.9)
 rates = st.floats(1e-3, 1.0)
 
 
+def test_mode_strength_far_before_and_after():
+    # Far before the rise the strength is start·e^(rate·step), far after it 1 less e^(-rate·step)/start.
+    for start, rate in ((1e-30, 0.5), (0.3, 1e3)):
+        far = np.array([-1e6, -10, 1e6]) / rate
+        strength = theory.mode_strength(far, start, rate)
+        assert strength[0] == 0
+        assert strength[1] == pytest.approx(start * np.exp(-10) / (1 - start), rel=1e-4)
+        assert strength[2] == 1
+    assert theory.mode_half_time(1e-30, 0.5) == pytest.approx(60 * np.log(10), rel=1e-12)
+
+
 @few
 @given(starts, rates, st.floats(-3, 10))
 def test_mode_strength_solves_its_equation(start, rate, scaled):

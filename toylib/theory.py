@@ -2,7 +2,7 @@
 
 Losses are summed over features and averaged over the distribution. Unless stated, the features are sets of g that are
 on or off together with probability p = 1 - S each (`features.Correlated`), with values U[0, 1] and importance 1. This
-module uses NumPy alone and shares no code with the models it checks.
+module uses NumPy and SciPy alone and shares no code with the models it checks.
 
 Sources: Elhage et al. 2022, "The Geometry of Superposition" (what is learned); Saxe, McClelland, Ganguli 2019, arXiv
 1810.10531 (growth of modes). The derivations are in the docstrings.
@@ -12,6 +12,7 @@ from math import comb, factorial
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import expit, logit
 
 from toylib._checks import HOST, check_real, check_size, check_sparsity
 
@@ -133,13 +134,13 @@ def mode_rates(S: float, learning_rate: float, *, n_sets: int = 2, set_size: int
 def mode_strength(step: np.ndarray, start: float, rate: float) -> np.ndarray:
     """Strength a(t) = 1/(1 + (1/a₀ - 1)·e^(-rate·t)) of a mode that starts at a₀ in (0, 1); same shape as `step`."""
     check_real("rate", rate, "take it from mode_rates", many=HOST)
-    return 1 / (1 + (1 / _start(start) - 1) * np.exp(-rate * np.asarray(step, float)))
+    return expit(logit(_start(start)) + rate * np.asarray(step, float))
 
 
 def mode_half_time(start: float, rate: float) -> float:
     """Step at which a mode that starts at a₀ in (0, 1) has strength 1/2: ln(1/a₀ - 1)/rate."""
     check_real("rate", rate, "a mode that does not grow has no half-time", above=0, many=HOST)
-    return float(np.log(1 / _start(start) - 1) / rate)
+    return float(-logit(_start(start)) / rate)
 
 
 def silent_gains(W: np.ndarray, b: np.ndarray, radius: float) -> np.ndarray:
