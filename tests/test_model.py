@@ -309,3 +309,21 @@ def test_reconstruct_checks_its_arguments():
         reconstruct(GOOD, jnp.zeros(5))
     with pytest.raises(TypeError, match=f"^x must be {FLOAT.format('int32')}$"):
         reconstruct(GOOD, jnp.zeros(6, int))
+
+
+@pytest.mark.parametrize(("m", "n"), [(3, 6), (20, 100)])
+@pytest.mark.parametrize("name", ["W", "b", "x", "overflow"])
+def test_nan_stays_nan_in_one_kernel_with_a_sum(m, n, name):
+    """Of this many samples XLA's CPU kernel of product, ReLU and sum takes max(NaN, 0) for 0."""
+    arrays = {"W": jnp.ones((m, n)), "b": jnp.zeros(n), "x": jnp.full((1024, n), 0.5)}
+    if name == "overflow":  # entries of WᵀW are inf and -inf, and rows of WᵀW x are NaN
+        arrays["W"] = jnp.resize(jnp.array([1e20, -1e20]), (m, n))
+    else:
+        arrays[name] *= jnp.nan
+
+    def mean(params, x):
+        return jnp.square(reconstruct(params, x) - 1).sum(1).mean()
+
+    functions = [loss, lambda params, x: loss(params, x, target=jnp.ones_like(x))]
+    for function in functions if name == "overflow" else [*functions, mean]:
+        assert np.isnan(jax.jit(function)(Params(arrays["W"], arrays["b"]), arrays["x"]))

@@ -66,7 +66,24 @@ def reconstruct(params: Params, x: jax.Array, *, linear: bool = False) -> jax.Ar
     """
     check_model(params, x, (*jnp.shape(x)[:-1], None))
     z = (x @ params.W.T) @ params.W + jnp.broadcast_to(params.b, x.shape)
-    return z if linear else jax.nn.relu(z)
+    return z if linear else relu(z)
+
+
+def relu(z: jax.Array) -> jax.Array:
+    """max(z, 0), and NaN for NaN, which XLA takes for 0 on a CPU where one kernel holds a product, ReLU and sum."""
+    return jnp.where(jnp.isnan(z), z, jax.nn.relu(z))
+
+
+def unknown(params: Params, *arrays: jax.Array) -> jax.Array:
+    """NaN where ‖W‖²_F is not finite, or b or an array has NaN; else 0. A scalar, without a gradient.
+
+    Added to a mean it does what `relu` would inside, but where only the gradient is used, as in a step of training, it
+    is not computed.
+    """
+    known = jnp.isfinite(jnp.square(params.W).sum())
+    for array in (params.b, *arrays):
+        known &= ~jnp.isnan(array).any()
+    return jax.lax.stop_gradient(jnp.where(known, 0, jnp.nan))
 
 
 def loss(
@@ -93,7 +110,7 @@ def loss(
         linear: leave out the ReLU.
 
     Returns:
-        A scalar.
+        A scalar; NaN where x or the model has NaN, or ‖W‖²_F overflows.
 
     Raises:
         ValueError, TypeError: ranks or widths that do not fit, or weights that do not sum to 1.
@@ -111,7 +128,8 @@ def loss(
     z = z + params.b[:, None]
     error = jnp.square((z if linear else jax.nn.relu(z)) - (x if target is None else target).T)
     by_sample = error.sum(0) if importance is None else importance @ error
-    return by_sample @ (jnp.full(len(x), 1 / len(x)) if weights is None else weights)
+    total = by_sample @ (jnp.full(len(x), 1 / len(x)) if weights is None else weights)
+    return total + unknown(params, x)
 
 
 def _check_weights(weights: jax.Array) -> None:

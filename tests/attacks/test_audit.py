@@ -434,3 +434,14 @@ def test_readings_and_audit_take_a_concrete_radius_while_tracing():
         np.testing.assert_allclose(ours, plain, rtol=1e-5)
     traced = jax.jit(lambda b: audit(Params(params.W, b), X, radius, key=KEY).upper)(params.b)
     np.testing.assert_allclose(traced, audit(params, X, radius, key=KEY).upper, rtol=1e-4)
+
+
+def test_an_audit_of_a_model_that_diverged_is_nan_and_not_counted():
+    params, X = model(*SHAPES[0]).arrays()
+    found = jax.jit(lambda W: audit(Params(W, params.b), X, 0.5, key=KEY))(params.W * jnp.nan)
+    assert not np.any(found.certified)
+    for name, values in found._asdict().items():
+        assert values.dtype == bool or np.isnan(values).all(), name
+    message = rf"clean must be finite, got NaN or infinity in {len(X)} of {len(X)} entries; audit a model that has not"
+    with pytest.raises(ValueError, match=f"^{message} diverged$"):
+        silence(found)

@@ -417,3 +417,21 @@ def test_concrete_arguments_are_taken_while_tracing():
 def test_a_norm_of_zero_is_refused_while_tracing():
     with pytest.raises(ValueError, match="radius must be above 0 and finite in single precision, got 0; vulnerability"):
         jax.jit(lambda d: harm(d, 0.0))(0 * UNIT)
+
+
+@pytest.mark.parametrize("n", [6, 100])
+@pytest.mark.parametrize("name", ["W", "b", "delta"])
+def test_errors_and_vulnerability_keep_nan_where_it_cannot_be_refused(n, name):
+    """Of this many samples XLA's CPU kernel of product, ReLU and sum takes max(NaN, 0) for 0."""
+    X = jnp.full((1024, n), 0.5)
+    arrays = {"W": jnp.ones((3, n)), "b": jnp.zeros(n), "delta": jnp.full(n, 1e-3)}
+    arrays[name] *= jnp.nan
+
+    @jax.jit
+    def measure(W, b, delta):
+        params = Params(W, b)
+        errors = jax.vmap(lambda x: error(params, x, delta))(X)
+        return errors, vulnerability(params, X, delta, 0.1), vulnerability(params, X, jnp.resize(delta, X.shape), 0.1)
+
+    for values in measure(**arrays):
+        assert np.isnan(values).all()

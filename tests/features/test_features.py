@@ -538,3 +538,13 @@ def test_uniforms_are_checked(u, error, message):
     with pytest.raises(error) as caught:
         Independent(2).from_uniforms(0.5, u)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("features", [Correlated(2, 3), Independent(12)])
+def test_a_traced_sparsity_of_nan_gives_nan(features):
+    """It cannot be refused, and no gate would open."""
+    sample = jax.jit(lambda S: features.sample(S, 8, key=jax.random.key(0)))
+    assert np.isnan(sample(jnp.nan)).all()
+    assert np.isnan(jax.jit(features.population)(jnp.nan)[1]).all()
+    for moment in (features.mean, features.covariance, features.mean_norm):
+        assert np.isnan(jax.jit(moment)(jnp.nan)).all()

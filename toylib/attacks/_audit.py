@@ -15,13 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from toylib._checks import check_key, check_real
+from toylib._checks import check_finite, check_key, check_real
 from toylib.attacks._analytic import SIGNS, analytic, analytic_dataset, random_direction
 from toylib.attacks._ascent import ascend, one_step
 from toylib.attacks._branch_and_bound import DIMENSIONS
 from toylib.attacks._certificates import worst_case
 from toylib.attacks._contract import check_attack, error, row_space, vulnerability
-from toylib.model import Params
+from toylib.model import Params, unknown
 
 NOISE = 1e-4
 """Norm of the random start before a single gradient step, as in Gorton and Lewis 2025, arXiv 2508.17456."""
@@ -145,13 +145,13 @@ def _audit(params: Params, X: jax.Array, radius: jax.Array, keys: jax.Array) -> 
             errors |= {f"{name}_unguided": by_start[:-1].max(), name: by_start.max()}
         lower, upper = worst_case(params, x, radius)
         reach = jnp.linalg.norm(params.W.T @ params.W, axis=1)
-        distances = jnp.where((space.z <= 0) & (reach > 0), -space.z / reach, jnp.inf)
+        distances = jnp.where((space.z > 0) | (reach == 0), jnp.inf, -space.z / reach)
         return Audit(
             **errors,
             lower=jnp.maximum(lower, jnp.stack(list(errors.values())).max()),
             upper=upper,
             certified=lower == upper,
-            active=(space.z > 0).mean(),
+            active=(space.z > 0).mean() + unknown(params, x),
             silent=(jax.grad(e)(jnp.zeros_like(x)) == 0).all(),
             distance=distances.min(),
             empty=(x == 0).all(),
@@ -184,9 +184,11 @@ def silence(found: Audit, *, nonempty: bool = False) -> Silence:
         Shares that sum to the share of samples with zero gradient.
 
     Raises:
-        ValueError: no sample to consider.
+        ValueError: no sample to consider, or an audit of a model that diverged.
     """
     found = Audit(*(np.asarray(column) for column in found))
+    for name in ("clean", "analytic_signs", "upper"):
+        check_finite(name, getattr(found, name), "audit a model that has not diverged")
     counted = ~found.empty if nonempty else np.ones_like(found.empty)
     if not counted.any():
         raise ValueError("a share needs at least one sample, got none that is not empty; audit more samples")

@@ -14,7 +14,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from toylib._checks import check_array, check_finite, check_key, check_model, check_real, is_traced
-from toylib.model import Params
+from toylib.model import Params, relu, unknown
 
 
 class Attack(Protocol):
@@ -105,7 +105,7 @@ def error(params: Params, x: jax.Array, delta: jax.Array) -> jax.Array:
     """
     check_model(params, x, (None,))
     check_array("delta", delta, x.shape, "it is added to x; jax.vmap over this function takes more")
-    return attacked_error(params, x, delta)
+    return attacked_error(params, x, delta, relu)
 
 
 def vulnerability(
@@ -146,4 +146,5 @@ def vulnerability(
             )
     errors = jax.vmap(lambda x, delta: attacked_error(params, x, delta))
     gains = errors(X, jnp.broadcast_to(deltas, X.shape)) - errors(X, jnp.zeros_like(X))
-    return gains.mean() / (jnp.square(norm) if baseline is None else baseline)
+    unit_gain = jnp.square(norm) if baseline is None else baseline
+    return gains.mean() / unit_gain + unknown(params, deltas)

@@ -124,13 +124,14 @@ class Features(ABC):
             u: (..., n_uniforms), numbers in [0, 1).
 
         Returns:
-            (..., n) float32.
+            (..., n) float32; NaN for a traced S of NaN.
 
         Raises:
             ValueError, TypeError: S outside [0, 1), or `u` of another width or dtype.
         """
         check_array("u", u, (*np.shape(u)[:-1], self.n_uniforms), "its last axis holds n_uniforms numbers per sample")
-        return self.from_uniforms_at(density(S), u)
+        p = density(S)
+        return jnp.where(jnp.isnan(p), p, self.from_uniforms_at(p, u))  # no gate would open
 
     def from_uniforms_at(self, p: jax.Array, u: jax.Array) -> jax.Array:
         """`from_uniforms` at density p = 1 - S, without checks: for compiled programs, in which p keeps its digits."""
@@ -204,7 +205,9 @@ class Features(ABC):
         Returns:
             nodes (k, n) and weights (k,), which sum to 1; k depends on the sizes only.
         """
-        return self.population_at(density(S), check_size("n_nodes", n_nodes))
+        p = density(S)
+        nodes, weights = self.population_at(p, check_size("n_nodes", n_nodes))
+        return nodes, jnp.where(jnp.isnan(p), p, weights)  # no gate would open
 
     def population_at(self, p: jax.Array, n_nodes: int = 1024) -> tuple[jax.Array, jax.Array]:
         """`population` at density p = 1 - S, without checks: for compiled programs, in which p keeps its digits."""
