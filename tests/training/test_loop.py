@@ -4,6 +4,7 @@ import re
 from functools import lru_cache, partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -11,6 +12,7 @@ from loops import (
     BATCH,
     IMPORTANCE,
     KEY,
+    KEYS,
     N_STEPS,
     SHIFT,
     F,
@@ -27,7 +29,8 @@ from tqdm import tqdm
 from toylib import _progress as progress
 from toylib import attacks
 from toylib.features import Correlated
-from toylib.training import Diverged, Interrupted, State, _loop, states, train
+from toylib.model import loss
+from toylib.training import Diverged, Interrupted, State, _loop, states, train, train_ensemble
 
 # Snapshots
 
@@ -184,8 +187,9 @@ def test_divergence_raises_with_step_loss_and_rate():
     own = "the optimizer's own learning rate"
     for optimizer, rate, words in ((optax.sgd, 1e6, r"learning rate 1e\+06"), (optax.sgd(1e6), None, own)):
         message = (
-            rf"^training must keep loss and parameters finite, got loss (nan|inf) by step \d+ at {words}; lower the "
-            r"learning rate or the init scale\. The run up to there is in \.run$"
+            r"^training must keep loss and parameters finite, got loss (nan and NaN or infinity in the|inf and finite) "
+            rf"parameters by step \d+ at {words}; lower the learning rate or the init scale\. The run up to there is "
+            r"in \.run$"
         )
         with pytest.raises(Diverged, match=message) as caught:
             trained(optimizer=optimizer, learning_rate=rate, **options)
@@ -196,6 +200,30 @@ def test_divergence_raises_with_step_loss_and_rate():
         assert np.isnan(run.losses[-1])
         assert len(run.steps) == len(run.losses) == len(run.weights)
         assert isinstance(caught.value, ArithmeticError)
+
+
+@pytest.mark.parametrize("population", [True, False])
+def test_a_model_that_overflows_has_diverged_though_its_parameters_are_finite(population):
+    """Entries of WᵀW are infinite, pre-activations NaN, and their gradients 0."""
+    options = OPTIONS | {"n_steps": 20, "scale": 1e20, "snapshots": [0, 20], "population": population}
+    message = "^training must keep loss and parameters finite, got loss nan and finite parameters by step 0 at "
+    with pytest.raises(Diverged, match=message) as caught:
+        train(F, 0.9, **options)
+    assert np.isfinite(caught.value.run.weights).all()
+    run = train_ensemble(F, [0.5, 0.9], KEYS, **{k: v for k, v in options.items() if k != "key"}, data_key=KEY)
+    assert run.diverged.all()
+    assert np.isnan(run.losses).all()
+
+
+def test_a_loss_that_hides_nan_does_not_hide_that_parameters_are_not_finite():
+    def hides(params, x, **options):
+        return jnp.nan_to_num(loss(params, x, **options), nan=0.5, posinf=0.5)
+
+    options = {"optimizer": optax.sgd, "learning_rate": 3e38, "loss": hides, "snapshots": [0, 9], "n_steps": 9}
+    message = "got loss nan and NaN or infinity in the parameters by step "
+    with pytest.raises(Diverged, match=message) as caught:
+        train(F, 0.7, **OPTIONS | {"linear": True, "scale": 1.0} | options)
+    assert np.isnan(caught.value.run.losses[-1])
 
 
 def test_states_show_that_a_run_diverges_and_go_on():

@@ -21,7 +21,7 @@ class State(NamedTuple):
         params: the model, W (m, n) and b (n,).
         opt_state: the optimizer's.
         step: number of updates made.
-        loss: population loss of the parameters, as in a Run.
+        loss: population loss of the parameters, as in a Run; NaN where a parameter is not finite.
         finite: whether loss and parameters are finite.
     """
 
@@ -107,10 +107,12 @@ class Diverged(ArithmeticError):
     """Training left the finite numbers; `run` holds the snapshots up to there."""
 
     def __init__(self, run: Run, step: int, loss: float, rate: str) -> None:
-        """Say when, with which loss, at which learning rate."""
+        """Say what is not finite, when, with which loss, at which learning rate."""
+        whole = all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(run.params))
+        parameters = "finite parameters" if whole else "NaN or infinity in the parameters"
         super().__init__(
-            f"training must keep loss and parameters finite, got loss {loss:g} by step {step} at {rate}; lower the "
-            "learning rate or the init scale. The run up to there is in .run"
+            f"training must keep loss and parameters finite, got loss {loss:g} and {parameters} by step {step} at "
+            f"{rate}; lower the learning rate or the init scale. The run up to there is in .run"
         )
         self.run = run
 

@@ -190,7 +190,8 @@ def advance(setting: Setting, inputs: Inputs, params: Params, opt_state: Any, st
     it, (c · n, n) by (n, batch), stay in the cache. Both measure faster than one batched product over densities.
 
     Returns:
-        Parameters and optimizer states; population losses and whether these and all parameters are finite, (a, r, c).
+        Parameters and optimizer states; population losses, NaN where a parameter is not finite, and whether they are
+        finite, (a, r, c).
     """
     features = setting.features
     nodes, node_weights = jax.vmap(features.population_at)(inputs.densities)
@@ -214,5 +215,6 @@ def advance(setting: Setting, inputs: Inputs, params: Params, opt_state: Any, st
     params, opt_state = jax.lax.fori_loop(start, stop, one_step, (params, opt_state))
     clean = partial(_losses, setting._replace(perturb=None), inputs, step=None)
     losses = jax.lax.map(lambda each: clean(*each), (params, nodes, node_weights))
-    finite = [jnp.isfinite(leaf).all(range(3, leaf.ndim)) for leaf in (*jax.tree.leaves(params), losses)]
-    return params, opt_state, losses, jnp.stack(finite).all(0)
+    finite = [jnp.isfinite(leaf).all(range(3, leaf.ndim)) for leaf in jax.tree.leaves(params)]
+    losses = jnp.where(jnp.stack(finite).all(0), losses, jnp.nan)  # a loss of one's own may take NaN for a number
+    return params, opt_state, losses, jnp.isfinite(losses)

@@ -80,7 +80,7 @@ def train(
 
     Raises:
         ValueError, TypeError: an argument out of its range, of the wrong rank or type.
-        Diverged: loss or parameters are not finite; the message has step, loss and learning rate.
+        Diverged: loss or parameters are not finite; the message says which, with step, loss and learning rate.
         Interrupted: Ctrl-C; `.run` holds what was done.
 
     >>> import jax
