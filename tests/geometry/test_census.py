@@ -124,6 +124,9 @@ def test_a_member_that_diverged_is_other_and_has_no_plateau():
     assert np.isnan(counted.plateau_loss).tolist() == [True, False]
     assert np.isnan(counted.final_loss).tolist() == [True, False]
     assert np.isnan(counted.octahedron_step).all()
+    assert counted.phases.tolist() == ["", "AB"]
+    # Its W may be finite, and its loss not.
+    assert census(ensemble(run_of((PCA, 3))._replace(diverged=np.array(True))), F, S).final.tolist() == ["other"]
 
 
 # Twins
@@ -255,6 +258,17 @@ def half(strength, W):
 def test_sets_first(twin, expected):
     found = prescribed([(ORIGIN, 4)], [(W, 1) for W in twin])
     assert found.sets_first == expected
+
+
+def test_a_gap_to_a_model_that_diverged_is_nan_and_twins_must_not_have():
+    sick, healthy = run_of((PCA, 2), (PCA * NAN, 2)), run_of((PCA, 4))
+    for pair in ((sick, healthy), (healthy, sick)):
+        assert np.isnan(twin_gap(*pair, F, S)).tolist() == [False, False, True, True]
+    rule = "must be finite, got NaN or infinity in 36 of 72 entries; leave out what diverged, and say so$"
+    with pytest.raises(ValueError, match=f"^runs.weights {rule}"):
+        twin_gaps(ensemble(sick), ensemble(healthy), F, S)
+    with pytest.raises(ValueError, match=f"^twins.weights {rule}"):
+        twin_gaps(ensemble(healthy), ensemble(sick), F, S)
 
 
 def test_members_must_pair_up():

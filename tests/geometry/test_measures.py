@@ -317,6 +317,34 @@ def test_arguments_of_measures_are_checked(call, error, message):
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("where", [slice(None), (1, 4)], ids=["everywhere", "in one entry"])
+def test_measures_of_a_model_that_is_not_finite_are_nan(bad, where):
+    W = np.array(EXACT["prism"], np.float32)
+    W[where] = bad
+    measures = {
+        "feature_dimensionality": geometry.feature_dimensionality,
+        "within_energy": partial(geometry.within_energy, sets=SETS),
+        "mean_cosine": partial(geometry.mean_cosine, sets=SETS),
+        "flatness": lambda W: geometry.flatness(W, SETS)[1],  # of the set with the entry
+        "twist": partial(geometry.twist, sets=SETS),
+        "mode_strengths": partial(geometry.mode_strengths, sets=SETS),
+        "pca_overlap": lambda W: geometry.pca_overlap(W, Correlated(2, 3).covariance(0.9), 2),
+        "interference_similarity": partial(geometry.interference_similarity, other=f32(EXACT["prism"])),
+        "align": lambda W: geometry.align(W, f32(EXACT["prism"])),
+        "features_per_dimension": geometry.features_per_dimension,
+    }
+    for name, measure in measures.items():
+        for wrap in (lambda function: function, jax.jit):
+            values = np.hstack([np.ravel(value) for value in jax.tree.leaves(wrap(measure)(jnp.asarray(W)))])
+            if name == "feature_dimensionality" and where == (1, 4) and bad == np.inf:
+                values = values[4]  # a feature beside one of infinite length has no share of its dimension
+            if name == "features_per_dimension" and bad == np.inf:
+                assert np.isinf(values)
+            else:
+                assert np.isnan(values).all(), name
+
+
 def test_vmap_takes_more_models_as_the_messages_say():
     models = f32(np.stack([EXACT["prism"], 0.7 * EXACT["lines"]]))
     for measure in (

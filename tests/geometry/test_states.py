@@ -129,6 +129,14 @@ def test_phases_of_prescribed_runs(stages, expected):
     assert geometry.phases(turned, SETS) == found
 
 
+def test_the_phases_of_a_run_that_diverged_end_where_it_was_finite():
+    nan = np.full((3, 6), np.nan)
+    before = [(A, 2), (B, 3), (C, 2)]
+    assert geometry.phases(run_of(*before, (nan, 3)), SETS) == geometry.phases(run_of(*before), SETS)
+    assert geometry.phases(run_of(*before, (nan, 1), (E, 4)), SETS) == geometry.phases(run_of(*before), SETS)
+    assert geometry.phases(run_of((nan, 3)), SETS) == []
+
+
 def test_middle_of_a_phase():
     run = run_of((A, 2), (B, 3), (C, 2), (D, 2), (E, 2))
     assert geometry.phase_middle(geometry.phases(run, SETS)[1], run) == 3

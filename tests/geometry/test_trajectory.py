@@ -98,6 +98,16 @@ def test_a_trajectory_that_ends_at_zero():
         assert np.isfinite(getattr(found, name)).all(), name
 
 
+def test_a_trajectory_of_a_run_that_diverged_is_that_of_its_finite_part():
+    nan = np.full((2, 3, 6), np.nan)
+    plain, found = (trajectory(run_of(W), F, S) for W in (WEIGHTS, np.concatenate([WEIGHTS, nan])))
+    assert found.phases == plain.phases
+    for name in ("weights", "singular_values", "overlap", "within_energy", "mean_cosine", "flatness", "twist"):
+        np.testing.assert_allclose(getattr(found, name)[:-2], getattr(plain, name), rtol=1e-5, atol=1e-6, err_msg=name)
+        assert np.isnan(getattr(found, name)[-2:]).all(), name
+    assert np.isnan(trajectory(run_of(nan), F, S).weights).all()
+
+
 @pytest.mark.parametrize("sets", [((0, 1, 2), (3, 4, 5)), ((5, 0, 3), (4, 2, 1))])
 @pytest.mark.parametrize("seed", range(4))
 def test_upright_is_a_rotation_that_stands_the_means_up(seed, sets):

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from toylib._checks import check_finite
 from toylib.features import Features
 from toylib.geometry._measures import mode_strengths, pca_overlap, twist
 from toylib.geometry._states import classify, phase_middle, phases
@@ -68,7 +69,7 @@ def census(runs: Run, features: Features, S: float) -> Census:
         S: the sparsity they were trained at.
 
     Returns:
-        A Census. A diverged member has the final state "other" and no plateau.
+        A Census. A diverged member has the final state "other", no plateau, and phases up to where W was finite.
     """
     overlap = jax.jit(partial(pca_overlap, covariance=features.covariance(S), k=len(features.sets)))
     return Census(
@@ -77,7 +78,14 @@ def census(runs: Run, features: Features, S: float) -> Census:
 
 
 def twin_gaps(runs: Run, twins: Run, features: Features, S: float) -> TwinGaps:
-    """How far each member was from its linear twin; arguments as in `twin_gap`, with one leading axis (c,)."""
+    """How far each member was from its linear twin; arguments as in `twin_gap`, with one leading axis (c,).
+
+    Raises:
+        ValueError: a member or a twin diverged.
+    """
+    for each, name in ((runs, "runs"), (twins, "twins")):
+        for field in ("losses", "weights", "biases"):
+            check_finite(f"{name}.{field}", getattr(each, field), "leave out what diverged, and say so")
     pairs = zip(_each(runs), _each(twins), strict=True)
     return TwinGaps(*map(np.array, zip(*(_twin_row(run, twin, features, S) for run, twin in pairs), strict=True)))
 
@@ -134,9 +142,9 @@ def _each(runs: Run) -> list[Run]:
 def _row(run: Run, sets: Sets, overlap: Callable[[np.ndarray], jax.Array]) -> tuple:
     found = phases(run, sets)
     letters = "".join("b" if "collinear" in phase.name else phase.name for phase in found)
-    final = classify(run.weights[-1], sets)
     if run.diverged:
-        return final, run.losses[-1], letters, np.nan, np.nan, "none", np.nan
+        return "other", run.losses[-1], letters, np.nan, np.nan, "none", np.nan
+    final = classify(run.weights[-1], sets)
     plateau, plateau_loss = "none", np.nan
     for phase in found:
         if phase.name.startswith("B"):

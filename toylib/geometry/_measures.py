@@ -12,6 +12,8 @@ from toylib.geometry._templates import Sets, check_sets, check_triples
 FLAT = 0.3
 """Flatness below which a set is a line, which has no twist."""
 
+# Conditions on a denominator are x == 0, not x > 0, so that NaN stays NaN.
+
 
 def feature_dimensionality(W: jax.Array) -> jax.Array:
     """D_i = ‖W_i‖² / Σ_j (Ŵ_i · W_j)², the share of a hidden dimension that feature i has to itself.
@@ -20,7 +22,7 @@ def feature_dimensionality(W: jax.Array) -> jax.Array:
         W: (m, n).
 
     Returns:
-        (n,), in [0, 1]; a zero column gives 0. Under tight packing they sum to the rank of W.
+        (n,), in [0, 1]; a zero column gives 0, and NaN in W gives NaN. Under tight packing they sum to the rank of W.
 
     Source: Elhage et al. 2022, "The Geometry of Superposition".
     """
@@ -28,7 +30,7 @@ def feature_dimensionality(W: jax.Array) -> jax.Array:
     gram = W.T @ W
     norm2 = jnp.diagonal(gram)
     shared = jnp.square(gram).sum(1)
-    return jnp.where(shared > 0, jnp.square(norm2) / jnp.where(shared > 0, shared, 1), 0)
+    return jnp.where(shared == 0, 0, jnp.square(norm2) / jnp.where(shared == 0, 1, shared))
 
 
 def features_per_dimension(W: jax.Array) -> jax.Array:
@@ -69,12 +71,12 @@ def within_energy(W: jax.Array, sets: Sets) -> jax.Array:
         sets: the sets.
 
     Returns:
-        A scalar in [0, 1]; 0 for W = 0.
+        A scalar in [0, 1]; 0 for W = 0, NaN where W has NaN.
     """
     check_sets(W, sets)
     total = jnp.sum(jnp.square(W))
     within = sum((jnp.sum(jnp.square(_centred(W, s))) for s in sets), start=jnp.zeros(()))
-    return jnp.where(total > 0, within / jnp.where(total > 0, total, 1), 0)
+    return jnp.where(total == 0, 0, within / jnp.where(total == 0, 1, total))
 
 
 def mode_strengths(W: jax.Array, sets: Sets) -> tuple[jax.Array, jax.Array]:
@@ -104,7 +106,7 @@ def mean_cosine(W: jax.Array, sets: Sets) -> jax.Array:
         raise ValueError(f"sets must be two, got {len(sets)}; pass the pair to compare")
     a, b = (W[:, np.asarray(s)].mean(1) for s in sets)
     scale = jnp.sum(jnp.square(a)) * jnp.sum(jnp.square(b))
-    return jnp.where(scale > 0, (a @ b) / jnp.sqrt(jnp.where(scale > 0, scale, 1)), 0)
+    return jnp.where(scale == 0, 0, (a @ b) / jnp.sqrt(jnp.where(scale == 0, 1, scale)))
 
 
 def flatness(W: jax.Array, sets: Sets) -> jax.Array:
@@ -115,11 +117,11 @@ def flatness(W: jax.Array, sets: Sets) -> jax.Array:
         sets: the sets, each of at least two features.
 
     Returns:
-        (n_sets,); 0 for a set whose columns coincide.
+        (n_sets,); 0 for a set whose columns coincide, NaN for one with NaN.
     """
     check_sets(W, sets, size=2)
     values = [jnp.linalg.svd(_centred(W, s), compute_uv=False) for s in sets]
-    return jnp.stack([jnp.where(v[0] > 0, v[1] / jnp.where(v[0] > 0, v[0], 1), 0) for v in values])
+    return jnp.stack([jnp.where(v[0] == 0, 0, v[1] / jnp.where(v[0] == 0, 1, v[0])) for v in values])
 
 
 def twist(W: jax.Array, sets: Sets) -> jax.Array:

@@ -80,7 +80,8 @@ def phases(run: Run, sets: Sets) -> list[Phase]:
     A, leaving the origin: until three times the smaller ‖set mean‖² first exceeds 0.9. B, collapsed sets: until the
     last step with within-energy below 0.02. C, the sets open: until the last step at which a flatness is below 0.3. D,
     the triangles turn: until the final uninterrupted stay within distance 1.0 of the octahedron begins. E, the
-    octahedron. Snapshots about 20 steps apart are needed to see them; a boundary is the step of a snapshot.
+    octahedron. Snapshots about 20 steps apart are needed to see them; a boundary is the step of a snapshot. A run that
+    diverged is cut where W stops being finite.
 
     Args:
         run: one model's run, without leading axes.
@@ -98,6 +99,9 @@ def phases(run: Run, sets: Sets) -> list[Phase]:
     W = np.asarray(run.weights, np.float32)
     check_array("run.weights", W, (None, 3, 6), "pass one model's run, as run.member(a, c) gives it")
     _, sets = check_triples(W[0], sets)
+    W = W[np.logical_and.accumulate(np.isfinite(W).all((1, 2)))]
+    if not len(W):
+        return []
     gram_distance = template_distance(W, sets, "octahedron")
     means = np.stack([W[:, :, list(s)].mean(2) for s in sets])
     energy, flat, _ = (np.asarray(value) for value in _measures(jnp.asarray(W), sets))

@@ -20,7 +20,8 @@ class Trajectory(NamedTuple):
     Attributes:
         steps: (T,).
         losses: (T,), on population nodes.
-        weights: (T, m, n), turned so that at the end the means of the two sets lie one above the other.
+        weights: (T, m, n), turned so that at the end, or where W was last finite, the means of the two sets lie one
+            above the other.
         singular_values: (T, min(m, n)) of W, descending.
         overlap: (T,), `pca_overlap` with the space of the set means.
         within_energy: (T,).
@@ -49,7 +50,8 @@ def trajectory(run: Run, features: Features, S: float) -> Trajectory:
     found = phases(run, features.sets)
     closed = run.steps <= max((phase.last for phase in found if phase.name[0] in "AB"), default=-1)
     flat[closed] = turned[closed] = np.nan
-    weights = upright(run.weights[-1], features.sets) @ run.weights
+    finite = run.weights[np.isfinite(run.weights).all((1, 2))]
+    weights = upright(finite[-1], features.sets) @ run.weights if len(finite) else run.weights
     return Trajectory(run.steps, run.losses, weights, spectrum, overlap, energy, cosine, flat, turned, found)
 
 
