@@ -184,6 +184,50 @@ def test_a_table_of_outcomes_is_that_of_its_cells():
         outcomes(data.isel(norm=[1, 0, 2]), M)
 
 
+# Models that diverged
+
+
+@pytest.mark.parametrize("shape", [(3, 6), (20, 100)])  # of the larger, XLA's maximum on a CPU leaves NaN out
+@pytest.mark.parametrize("where", [slice(None), (1, 2)], ids=["everywhere", "in one entry"])
+def test_what_a_model_of_nan_represents_is_not_known(shape, where):
+    W = jnp.ones(shape).at[where].set(jnp.nan)
+    assert np.isnan(superposition(W)).all()
+    found = jax.vmap(superposition)(jnp.stack([W, jnp.ones(shape)]))
+    assert np.isnan(found).tolist() == [[True, False]] * 6
+
+
+LEAVE_OUT = "leave out what diverged, and say so"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        given_up,
+        lambda found: eliminated(found, M),
+        lambda found: reduced(found, seeds([2.0] * 4, [8.0] * 4)),
+        lambda found: reduced(seeds([2.0] * 4, [8.0] * 4), found),
+        lambda found: outcome(found, seeds([2.0] * 4, [8.0] * 4), M),
+        lambda found: outcome(seeds([0.0] * 4, [0.0] * 4), found, M),
+    ],
+)
+def test_models_that_diverged_have_no_outcome(call):
+    """Not even where the others decide, or where a store has 0 for the number of features kept of a failed point."""
+    found = seeds([1.0, np.nan, 1.0, 1.0], [0, 0, 0, 0])
+    message = f"features_per_dimension must be finite, got NaN or infinity in 1 of 4 entries; {LEAVE_OUT}"
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        call(found)
+    with pytest.raises(ValueError, match=f"^features_per_dimension must be finite, .*; {LEAVE_OUT}$"):
+        call(jax.vmap(superposition)(jnp.full((4, M, N), jnp.nan)))
+
+
+def test_a_table_with_a_model_that_diverged_is_refused():
+    values = np.ones((2, 3))
+    data = xr.Dataset(dict.fromkeys(Superposition._fields, (("seed", "norm"), values)), {"norm": [0.0, 0.5, 1.0]})
+    assert outcomes(data, M).values.tolist() == ["none"] * 3
+    with pytest.raises(ValueError, match=f"^kept must be finite, got NaN or infinity in 1 of 2 entries; {LEAVE_OUT}$"):
+        outcomes(data.assign(kept=data.kept.where((data.seed > 0) | (data.norm < 1))), M)
+
+
 # Robustness
 
 

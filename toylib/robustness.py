@@ -29,12 +29,12 @@ Values = jax.Array | np.ndarray
 
 
 class Superposition(NamedTuple):
-    """What a model represents, and how much of it in superposition; scalars."""
+    """What a model represents, and how much of it in superposition; scalars, all NaN where ‖W‖²_F is not finite."""
 
     features_per_dimension: Values
     """F = ‖W‖²_F/m."""
     kept: Values
-    """Number of features with ‖W_i‖ > 0.5, an integer."""
+    """Number of features with ‖W_i‖ > 0.5, a float because it may be NaN."""
     dimensionality: Values
     """Mean of D_i over the kept features; 0 where none is."""
     interference: Values
@@ -63,14 +63,16 @@ def superposition(W: jax.Array) -> Superposition:
     total = mass.sum()
     share = mass / jnp.where(total > 0, total, 1)
     entropy = -jnp.where(share > 0, share * jnp.log(jnp.where(share > 0, share, 1)), 0).sum()
-    return Superposition(
+    found = Superposition(
         features_per_dimension(W),
-        kept.sum(),
+        kept.sum().astype(W.dtype),
         _mean(feature_dimensionality(W), kept),
         gram.max(),
         _mean(gram, pairs),
         jnp.where(total > 0, jnp.exp(entropy), 0),
     )
+    # Comparisons, and on a CPU the largest entry of a product, take NaN for a number.
+    return jax.tree.map(lambda field: jnp.where(jnp.isfinite(total), field, jnp.nan), found)
 
 
 def _mean(values: jax.Array, where: jax.Array) -> jax.Array:
@@ -92,15 +94,21 @@ def eliminated(found: Superposition, n_hidden: int) -> np.ndarray:
         bool, with the leading axes.
 
     Raises:
-        ValueError, TypeError: m below 1 or not an integer.
+        ValueError, TypeError: m below 1 or not an integer, a model that diverged.
     """
+    _check_found(found)
     kept, dimensionality, interference = (np.asarray(a) for a in (found.kept, found.dimensionality, found.interference))
     clean = (dimensionality > CLEAN_DIMENSIONALITY) & (interference < CLEAN_INTERFERENCE)
     return (kept == check_size("n_hidden", n_hidden)) & clean
 
 
 def given_up(found: Superposition) -> np.ndarray:
-    """Whether nothing is represented: no feature is kept. bool, with the leading axes of `found`."""
+    """Whether nothing is represented: no feature is kept. bool, with the leading axes of `found`.
+
+    Raises:
+        ValueError: a model that diverged.
+    """
+    _check_found(found)
     return np.asarray(found.kept) == 0
 
 
@@ -116,6 +124,7 @@ def reduced(found: Superposition, plain: Superposition) -> bool:
     Raises:
         ValueError: fewer than two seeds, different numbers of them, or values that are not finite.
     """
+    _check_found(found, plain)
     fields = ("features_per_dimension", "kept")
     before, after = ([np.asarray(getattr(each, name), float) for name in fields] for each in (plain, found))
     if [a.shape for a in before] != [a.shape for a in after]:
@@ -134,10 +143,16 @@ def outcome(found: Superposition, plain: Superposition, n_hidden: int) -> str:
     Returns:
         "eliminated" or "given up" where at least half of the seeds are, else "reduced" or "none".
     """
+    _check_found(found, plain)
     for name, happened in (("given up", given_up(found)), ("eliminated", eliminated(found, n_hidden))):
         if np.mean(happened) >= 0.5:
             return name
     return "reduced" if reduced(found, plain) else "none"
+
+
+def _check_found(*found: Superposition) -> None:
+    for name, value in (pair for each in found for pair in each._asdict().items()):
+        check_finite(name, value, "leave out what diverged, and say so")
 
 
 def measured(data: Any) -> Superposition:
@@ -157,7 +172,7 @@ def outcomes(data: Any, n_hidden: int) -> Any:
         A DataArray of `outcome`, without the seed; "none" at norm 0.
 
     Raises:
-        ValueError: the first norm is not 0, or the seeds are too few.
+        ValueError: the first norm is not 0, the seeds are too few, or a model diverged.
     """
     if float(data.norm[0]) != 0:
         raise ValueError(f"the first norm must be 0, plain training, got {float(data.norm[0])}; sort by norm")

@@ -57,3 +57,11 @@ def test_an_axis_that_does_not_increase_is_refused():
         first_where(happened([1, 0], [0, 0]).assign_coords(norm=[0.2, 0.1]))
     with pytest.raises(ValueError, match="the axis beside seed must increase"):
         first_where(happened([1, 0]).isel(norm=0))
+
+
+def test_values_that_are_not_true_or_false_are_refused():
+    """NaN among them would count as False."""
+    shares = happened([0, 0], [1, 1]).astype(float).where(lambda data: data.norm > 0.1)
+    message = "happened must be True or False, got float64; compare, as in values > 0.5"
+    with pytest.raises(TypeError, match=f"^{message}$"):
+        first_where(shares)

@@ -48,8 +48,11 @@ def first_where(happened: "xr.DataArray") -> First:
 
     Raises:
         ValueError: no dimension `seed`, none or more than one other, or coordinates that do not increase.
+        TypeError: values other than True and False, among which NaN would count as False.
     """
     table = _seeds_last(happened)
+    if table.dtype != bool:
+        raise TypeError(f"happened must be True or False, got {table.dtype}; compare, as in values > 0.5")
     values = table[table.dims[0]].values
     if table.ndim != 2 or not (np.diff(values) > 0).all():
         raise ValueError(f"the axis beside seed must increase, got {values}; sort by it")
