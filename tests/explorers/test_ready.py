@@ -284,6 +284,11 @@ def lengths(**changed):
         ({"fractions": ()}, NONE),
         ({"attacks": {}}, NONE),
         ({"X": INPUTS[:, :0]}, NONE),
+        (
+            {"X": INPUTS * np.nan},
+            f"X must be finite, got NaN or infinity in {INPUTS.size} of {INPUTS.size} entries; attack models that have "
+            "not diverged, on finite inputs",
+        ),
     ],
 )
 def test_arguments_of_attack_are_checked(change, message):
@@ -342,3 +347,11 @@ def test_weights_of_robust_are_checked():
         explorers.robust(TRAINED[:, :, 0])
     with raises(f"{wanted}stored, density, norm, hidden, feature; rename them"):
         explorers.robust(TRAINED.rename(training="stored"))
+
+
+def test_robust_says_which_model_diverged():
+    sick = TRAINED.where(TRAINED.norm != TRAINED.norm[0])
+    shown = explorers.robust(sick)
+    assert figure(shown).layout.title.text.endswith(": diverged")
+    shown.sliders["norm"].index = 1
+    assert figure(shown).layout.title.text.endswith(" features kept")

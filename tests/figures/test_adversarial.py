@@ -85,6 +85,12 @@ def test_interference_sorts_the_others_behind_the_own_entry(name):
     np.testing.assert_array_equal(row, before)
 
 
+def test_interference_of_a_model_that_diverged_is_not_none():
+    message = "row must be finite, got NaN or infinity in 1 of 3 entries; show a model that has not diverged"
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        interference(np.array([1.0, np.nan, 0.0]), 0, title="Title", limit=1.0)
+
+
 @pytest.mark.parametrize("n", [1, 2, 6, 20, 100])
 def test_axes_of_an_interference(n):
     figure = interference(rng.normal(size=n), n - 1, title="Title", limit=1.25).figure()

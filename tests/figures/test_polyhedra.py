@@ -215,6 +215,8 @@ def test_axes_of_a_story_stay_while_scrubbing(run):
     assert low < 0.01 < 0.2 < high
     given = story_at(run, 0, loss_range=(0.001, 1.0)).layout
     assert given.yaxis2.range == pytest.approx((-3, 0))
+    sick = run._replace(losses=np.where(run.steps < 1000, run.losses, np.nan))
+    assert story_at(sick, 0).layout.yaxis2.range == pytest.approx(np.log10([0.5 * 0.01, 1.5 * 0.2]))
 
 
 def test_levels_and_phases_of_a_story(run):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import jax
 import numpy as np
 
+from toylib._checks import check_finite
 from toylib.attacks import Attack
 from toylib.explorers._explorer import Explorer, explore
 from toylib.features import Features
@@ -77,9 +78,11 @@ def attack(
         limits: fixed y ranges; by default they hold every model, sample and attack at the largest norm.
 
     Raises:
-        ValueError: lengths that do not fit; no norms, attacks or samples.
+        ValueError: lengths that do not fit; no norms, attacks or samples; a model that diverged.
     """
     W, b, X = (np.asarray(values) for values in (*params, X))  # indexing JAX arrays would compile programs too
+    for name, value in (("W", W), ("b", b), ("X", X)):
+        check_finite(name, value, "attack models that have not diverged, on finite inputs")
     lengths = {"params": len(W), "Ss": len(Ss), "mean_norms": len(mean_norms), "X": len(X)}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"params, Ss, mean_norms and X must have one entry per model, got {lengths}; pass as many")
@@ -140,8 +143,8 @@ def robust(weights: "xr.DataArray") -> Explorer:
 
     def draw(attack: str, sparsity: float, norm: float) -> Drawing:
         W = values[trainings.index(attack), sparsities.index(sparsity), norms.index(norm)]
-        kept = int((np.linalg.norm(W, axis=0) > KEPT).sum())
-        title = f"{attack}, S = {sparsity:g}, norm {norm:g} · E‖x‖: {kept} features kept"
+        kept = f"{(np.linalg.norm(W, axis=0) > KEPT).sum()} features kept" if np.isfinite(W).all() else "diverged"
+        title = f"{attack}, S = {sparsity:g}, norm {norm:g} · E‖x‖: {kept}"
         return represented(W, np.asarray(dimensionality(W)), title=title, kept=KEPT)
 
     start = {"sparsity": sparsities[len(sparsities) // 2]}

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from toylib._checks import check_finite
 from toylib.figures._drawing import Drawing
 from toylib.figures._layout import Panel, around, axis, band, f4, framed, heatmap, inked, level, panels
 from toylib.figures.style import (
@@ -44,8 +45,12 @@ def interference(row: ArrayLike, feature: int, *, title: str, limit: float) -> D
         feature: i, counted from 0.
         title: of the figure.
         limit: the y axis reaches from -limit to limit.
+
+    Raises:
+        ValueError: NaN or infinity in the row, which would count as no interference.
     """
     row = np.asarray(row, float)
+    check_finite("row", row, "show a model that has not diverged")
     order = np.lexsort((-row, np.arange(len(row)) != feature))
     bars = [
         {

@@ -64,7 +64,7 @@ def story(
         title: of the figure, to which the step is added.
         levels: name -> loss, drawn as dashed lines.
         twin: (T,), losses of the linear twin.
-        loss_range: of the loss axis; by default it spans this run and the levels.
+        loss_range: of the loss axis; by default it spans this run, up to where it diverged, and the levels.
 
     Raises:
         ValueError: no snapshot was taken at the step.
@@ -73,7 +73,7 @@ def story(
         raise ValueError(f"step must be one of a snapshot, got {step}; take one of run.steps")
     W = run.weights[list(run.steps).index(step)]
     blue, orange, green, pink = SET_COLORS
-    loss_range = loss_range or (0.5 * min(run.losses.min(), *levels.values()), 1.5 * run.losses[0])
+    loss_range = loss_range or (0.5 * min(np.nanmin(run.losses), *levels.values()), 1.5 * run.losses[0])
     first, second, third = run.singular_values.T
     curves: list[tuple[str, tuple[float, float], _Series]] = [
         ("loss", loss_range, {"model": (run.losses, INK), "linear twin": (np.asarray(twin), pink)}),
