@@ -327,3 +327,9 @@ def test_silent_gains_against_the_attacked_model():
             u = W.T @ (W @ (0.7 * push / np.sqrt(push @ push))) + b
             before = np.clip(b, 0, None)
             assert gains[i] == pytest.approx(np.sum(np.clip(u, 0, None) ** 2 - before**2), abs=1e-12)
+
+
+@pytest.mark.parametrize("name", ["W", "b", "radius"])
+def test_silent_gains_keep_nan(name):
+    arguments = {"W": np.eye(2, 3), "b": np.zeros(3), "radius": 0.1}
+    assert np.isnan(theory.silent_gains(**arguments | {name: arguments[name] * np.nan})).all()
