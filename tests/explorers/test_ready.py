@@ -262,7 +262,7 @@ def test_attack_with_one_of_everything():
 
     params = Params(W[:1], B[:1])
     shown = explorers.attack(params, [0.9], [0.0], [1.0], INPUTS[:1, :1], {"nothing": nothing}, key=KEY)
-    assert figure(shown).layout.title.text == "S = 0.90, nothing, 0.00 · E‖x‖, sample 1: V = –"
+    assert figure(shown).layout.title.text == "S = 0.90, nothing, 0 · E‖x‖, sample 1: V = –"
     np.testing.assert_array_equal(curve(figure(shown), "x + δ").y, INPUTS[0, 0])
     assert error(shown) == ""
 

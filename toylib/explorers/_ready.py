@@ -11,7 +11,7 @@ from toylib._checks import check_finite
 from toylib.attacks import Attack
 from toylib.explorers._explorer import Explorer, explore
 from toylib.features import Features
-from toylib.figures import Drawing, Limits, attacked_sample, represented, story
+from toylib.figures import Axis, Drawing, Limits, attacked_sample, represented, story
 from toylib.geometry import feature_dimensionality, trajectory
 from toylib.model import Params, reconstruct
 from toylib.robustness import KEPT
@@ -35,7 +35,7 @@ def geometry(
     Ss, seeds, steps = (runs[name].values.tolist() for name in ("S", "seed", "step"))
     paths = {(S, c): trajectory(as_run(runs.sel(S=S, seed=c)), features, S) for S in Ss for c in seeds}
     linear = {(S, c): twins.losses.sel(S=S, seed=c, method="nearest").values for S, c in paths}
-    dashed = {S: levels(S) for S in Ss}
+    dashed, written = {S: levels(S) for S in Ss}, _labels("sparsity", Ss)
     lowest = min(float(runs.losses.min()), *dashed[max(Ss)].values())
     loss_range = (0.5 * lowest, 1.5 * float(runs.losses.max()))
 
@@ -44,7 +44,7 @@ def geometry(
             paths[sparsity, seed],
             features.sets,
             step=step,
-            title=f"S = {sparsity:g}, seed {seed}",
+            title=f"{written[sparsity]}, seed {seed}",
             levels=dashed[sparsity],
             twin=linear[sparsity, seed],
             loss_range=loss_range,
@@ -106,13 +106,15 @@ def attack(
         x, deltas, *outputs = (np.stack(values) for values in zip(*seen, strict=True))
         limits = Limits.around(x, deltas, np.stack(outputs))
 
+    written, units = _labels("sparsity", Ss), _labels("norm", fractions)
+
     def draw(sparsity: float, norm: float, attack: str, sample: int) -> Drawing:
         a = list(Ss).index(sparsity)
         x, delta, before, after = attacked(a, norm, attack, sample - 1)
         gain = np.square(after - x).sum(dtype=float) - np.square(before - x).sum(dtype=float)
         radius = float(norm * mean_norms[a])
         V = f"{gain / radius**2:.3g}" if radius > 0 else "–"
-        title = f"S = {sparsity:g}, {attack}, {norm:g} · E‖x‖, sample {sample}: V = {V}"
+        title = f"{written[sparsity]}, {attack}, {units[norm]}, sample {sample}: V = {V}"
         return attacked_sample(x, delta, before, after, title=title, limits=limits)
 
     start = {"sparsity": Ss[len(Ss) // 2], "norm": fractions[len(fractions) // 2]}
@@ -140,12 +142,19 @@ def robust(weights: "xr.DataArray") -> Explorer:
     values = np.asarray(weights.values, np.float32)
     dimensionality = jax.jit(feature_dimensionality)
     sparsities = [1 - density for density in densities]
+    written = _labels("sparsity", sparsities)
 
     def draw(attack: str, sparsity: float, norm: float) -> Drawing:
         W = values[trainings.index(attack), sparsities.index(sparsity), norms.index(norm)]
         kept = f"{(np.linalg.norm(W, axis=0) > KEPT).sum()} features kept" if np.isfinite(W).all() else "diverged"
-        title = f"{attack}, S = {sparsity:g}, norm {norm:g} · E‖x‖: {kept}"
+        title = f"{attack}, {written[sparsity]}, norm {norm:g} · E‖x‖: {kept}"
         return represented(W, np.asarray(dimensionality(W)), title=title, kept=KEPT)
 
     start = {"sparsity": sparsities[len(sparsities) // 2]}
     return explore(draw, play="norm", start=start, attack=trainings, sparsity=sparsities, norm=norms)
+
+
+def _labels(name: str, stops: Sequence[float]) -> dict[float, str]:
+    """How the stops of an axis are written on its slider."""
+    axis = Axis.of(name, stops)
+    return dict(zip(axis.values, axis.labels, strict=True))
