@@ -435,3 +435,21 @@ def test_errors_and_vulnerability_keep_nan_where_it_cannot_be_refused(n, name):
 
     for values in measure(**arrays):
         assert np.isnan(values).all()
+
+
+@pytest.mark.parametrize("starts", [None, 3, [["zero"]], "zero", ()])
+def test_searches_check_their_starts(starts):
+    for attack in (pgd, latent):
+        with pytest.raises(ValueError, match=r"^starts must name some of zero, random, one_step, analytic, got "):
+            attack(PARAMS, X, 0.4, key=KEY, starts=starts)
+
+
+def test_signs_may_not_be_an_array():
+    with pytest.raises(ValueError, match=r"^signs must be "):
+        analytic(PARAMS, X, 0.4, signs=np.array(["+", "-"]))
+
+
+def test_noise_may_be_an_array_inside_of_a_compilation():
+    attack = partial(one_step, noise=jnp.array(0.1))
+    delta = jax.jit(lambda x: attack(PARAMS, x, 0.4, key=KEY))(X)
+    np.testing.assert_allclose(delta, one_step(PARAMS, X, 0.4, key=KEY, noise=0.1), rtol=1e-5)

@@ -548,3 +548,25 @@ def test_a_traced_sparsity_of_nan_gives_nan(features):
     assert np.isnan(jax.jit(features.population)(jnp.nan)[1]).all()
     for moment in (features.mean, features.covariance, features.mean_norm):
         assert np.isnan(jax.jit(moment)(jnp.nan)).all()
+
+
+def test_beyond_the_dimensions_of_the_sequence_nodes_are_pseudo_random_and_always_the_same():
+    wide, p = Independent(10_601), 0.1  # 21,202 gates and values
+    nodes, weights = wide.population(1 - p, n_nodes=64)
+    assert nodes.shape == (64, 10_601)
+    assert float(weights.sum()) == pytest.approx(1, rel=1e-6)
+    active = np.asarray(nodes) > 0
+    assert abs(active.mean() - p) < 4 * np.sqrt(p * (1 - p) / active.size)
+    values = np.asarray(nodes)[active]
+    assert abs(values.mean() - 1 / 2) < 4 / np.sqrt(12 * len(values))
+    again, _ = Independent(10_601).population(1 - p, n_nodes=64)
+    assert np.array_equal(again, nodes)
+
+
+def test_a_batch_that_no_machine_holds_is_refused():
+    message = (
+        f"batch_size must be below 2³¹/12, by the numbers drawn for a sample, got {2**40}; draw several batches, each "
+        "with a key of its own"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        Correlated(2, 5).sample(0.9, 2**40, key=jax.random.key(0))

@@ -144,7 +144,8 @@ def test_one_to_five_series(draw):
     traces = many(draw, 5).figure().data
     assert len({(trace.marker.color, trace.line.color if trace.type == "scatter" else None) for trace in traces}) == 5
     for number in (0, 6):
-        with raises(f"a figure must have one to 5 series, got {number}; split it in two"):
+        remedy = "split it in two" if number else "pass at least one"
+        with raises(f"a figure must have one to 5 series, got {number}; {remedy}"):
             many(draw, number)
 
 

@@ -173,9 +173,10 @@ def test_series_have_a_colour_each():
     five = dict.fromkeys("abcde")
     assert list(colors_of(five)) == [*style.SET_COLORS, style.INK]
     assert list(colors_of({"a": 1})) == [style.BLUE]
-    assert colors_of({"a": 1, "b": 2}, ["x", "y"]) == ["x", "y"]
+    assert colors_of({"a": 1, "b": 2}, [style.PINK, style.INK]) == [style.PINK, style.INK]
     for number in (0, 6):
-        with raises(f"a figure must have one to 5 series, got {number}; split it in two"):
+        remedy = "split it in two" if number else "pass at least one"
+        with raises(f"a figure must have one to 5 series, got {number}; {remedy}"):
             colors_of(dict.fromkeys(range(number)))
     with raises("colors must be one per series, got 3 for 5; name one for each"):
         colors_of(five, "abc")

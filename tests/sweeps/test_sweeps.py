@@ -5,6 +5,7 @@ import itertools
 import json
 import multiprocessing
 import re
+import sys
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 
@@ -233,6 +234,35 @@ def test_what_waits_is_cancelled_when_writing_fails(monkeypatch):
         run(lambda x: {"x": x}, {"x": range(8)}, batch=2, executor=lazy)
     assert [future.cancelled() for future, *_ in lazy.waiting] == [True] * 3
     assert caught.value.__notes__ == ["0 of 4 batches were done, and are lost: pass store=... to keep them"]
+
+
+def test_a_forking_pool_is_refused():
+    message = (
+        "executor must start its processes afresh, got fork, in which JAX's locks stay shut; pass "
+        'ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn"))'
+    )
+    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            run(batch=3, executor=pool)
+        assert not pool._processes
+    assert CALLS == []
+
+
+@pytest.mark.parametrize("wrap", [lambda function: function, lambda function: partial(function, factor=2.0)])
+def test_a_function_of_a_notebook_is_refused_in_another_process(wrap, monkeypatch):
+    def own(name, seed, S, factor=1.0):
+        return {"value": factor * seed}
+
+    monkeypatch.setattr(own, "__module__", "__main__")
+    monkeypatch.delattr(sys.modules["__main__"], "__file__")
+    message = (
+        "^function must be of a module that other processes can import, got .* of a notebook or prompt; write it to"
+    )
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        with pytest.raises(ValueError, match=message):
+            run(wrap(own), batch=3, executor=pool)
+        assert not pool._processes
+    assert run(wrap(own), batch=3).value.shape == (2, 5, 3)
 
 
 # ---- failures

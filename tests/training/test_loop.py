@@ -1,5 +1,7 @@
 """The loop: snapshots, runs cut in two and gone on with, interruption, divergence, the progress bar."""
 
+import copy
+import pickle
 import re
 from functools import lru_cache, partial
 
@@ -329,3 +331,14 @@ def test_progress_of_the_second_half_begins_in_the_middle(monkeypatch, capsys):
     train(F, 0.7, start=cut("population"), n_steps=END, progress=True, **OPTIONS | KINDS["population"])
     assert Recorder.ends[0] == (CUT, END)
     assert f"{END} [" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))])
+def test_errors_keep_their_run_through_pickle_and_copy(again):
+    with pytest.raises(Diverged) as caught:
+        trained(optimizer=optax.sgd, learning_rate=1e6, linear=True, scale=0.1)
+    for error in (caught.value, Interrupted(caught.value.run)):
+        other = again(error)
+        assert type(other) is type(error)
+        assert str(other) == str(error)
+        assert np.array_equal(other.run.weights, error.run.weights, equal_nan=True)

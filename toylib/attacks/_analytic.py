@@ -157,6 +157,6 @@ def _directions(params: Params, signs: Signs) -> jax.Array:
 
 
 def _check_signs(signs: Signs) -> Signs:
-    if signs not in SIGNS:
+    if not isinstance(signs, str) or signs not in SIGNS:
         raise ValueError(f'signs must be "+" or "±", got {signs!r}; "±" tries both')
     return signs

@@ -39,7 +39,7 @@ def one_step(
     radius = check_attack(params, x, (None,), radius)
     check_real("noise", noise, "it is the norm of the random start, 0 for none", least=0)
     start = jnp.zeros_like(x)
-    if is_traced(noise) or noise > 0:
+    if is_traced(noisy := noise > 0) or noisy:  # inside of a compilation the comparison is traced even if noise is not
         start = jnp.minimum(noise, radius) * unit(jax.random.normal(needed(key, "one_step with noise"), x.shape))
     slope = jax.grad(lambda delta: attacked_error(params, x, delta))(start)
     moved = start + radius * unit(slope)
@@ -117,8 +117,8 @@ def _search(
     in_row_space: bool,
 ) -> jax.Array:
     radius = check_attack(params, x, (None,), radius)
-    starts = tuple(starts)
-    if not starts or set(starts) - set(STARTS):
+    starts = tuple(starts) if isinstance(starts, Sequence) else (starts,)
+    if not starts or not all(isinstance(start, str) and start in STARTS for start in starts):
         raise ValueError(f"starts must name some of {', '.join(STARTS)}, got {starts!r}; leave out what is not there")
     key = needed(key, "a search with random starts") if "random" in starts else None
     if smoothing is not None:

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from toylib._checks import check_finite
 from toylib.figures._drawing import Drawing
-from toylib.figures._layout import Panel, around, axis, band, f4, framed, heatmap, inked, level, panels
+from toylib.figures._layout import Panel, around, axis, band, checked, f4, framed, heatmap, inked, level, panels
 from toylib.figures.style import (
     BACKGROUND,
     BLUE,
@@ -49,8 +49,10 @@ def interference(row: ArrayLike, feature: int, *, title: str, limit: float) -> D
     Raises:
         ValueError: NaN or infinity in the row, which would count as no interference.
     """
-    row = np.asarray(row, float)
+    row = checked("row", row, None)
     check_finite("row", row, "show a model that has not diverged")
+    if not 0 <= feature < len(row):
+        raise ValueError(f"feature must be a position in the row, from 0 to {len(row) - 1}, got {feature}; name one")
     order = np.lexsort((-row, np.arange(len(row)) != feature))
     bars = [
         {
@@ -121,6 +123,9 @@ def attacked_sample(
         limits: the y ranges.
     """
     x, delta, before, after = (np.asarray(values, float) for values in (x, delta, before, after))
+    if not (x.shape == delta.shape == before.shape == after.shape and x.ndim == 1 and x.size):
+        shapes = ", ".join(str(values.shape) for values in (x, delta, before, after))
+        raise ValueError(f"x, delta, before and after must be of one length (n), got {shapes}; pass one sample")
     n, width = len(x), _width(len(x))
     silent = (x == 0) & (before == 0) & (after == 0)  # most features of a sparse input: small, so that they stay calm
     size = f4(np.where(silent, 2.5, min(max(0.8 * WIDTH / n, 4), 9)))
@@ -168,7 +173,8 @@ def represented(W: ArrayLike, dimensionality: ArrayLike, *, title: str, kept: fl
         title: of the figure.
         kept: norm above which a feature counts as kept, drawn as a line.
     """
-    W, D = np.asarray(W, float), np.asarray(dimensionality, float)
+    W = checked("W", W, None, None)
+    D = checked("dimensionality", dimensionality, W.shape[1])
     norms = np.linalg.norm(W, axis=0)
     order = np.argsort(-norms, kind="stable")
     W, D, norms = W[:, order], D[order], norms[order]

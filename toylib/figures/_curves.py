@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from toylib.figures._drawing import Drawing
-from toylib.figures._layout import SYMBOLS, Label, around, axis, band, beside, colors_of, f4, framed, level
+from toylib.figures._layout import SYMBOLS, Label, around, axis, band, beside, checked, colors_of, f4, framed, level
 from toylib.figures.style import BACKGROUND, BLUE, MUTED
 from toylib.reporting import Interval, Share
 
@@ -43,7 +43,8 @@ def lines(
         ValueError: no series, more than five, or one of another length than x; on a logarithmic axis a value that is
             not positive.
     """
-    x, mode = np.asarray(x, float), "lines+markers" if markers else "lines"
+    x, mode = checked("x", x, None), "lines+markers" if markers else "lines"
+    _check_log(log)
     levels = {name: np.full(x.shape, y) if np.ndim(y) == 0 else y for name, y in (dashed or {}).items()}
     named = zip(series.items(), colors_of(series, colors), strict=True)
     curves = [(name, _as_long(x, name, y), color, mode, {"width": 2}) for (name, y), color in named]
@@ -53,7 +54,7 @@ def lines(
         {**_points(x, y), "name": name, "mode": mode, "line": {"color": color, **line}}
         for name, y, color, mode, line in curves
     ]
-    y_range = y_range or around(np.concatenate([y[np.isfinite(y)] for _, y, *_ in curves]), log="y" in log)
+    y_range = y_range or around(np.concatenate([y for _, y, *_ in curves]), log="y" in log)
     across = axis(x_title, around(x, log="x" in log, margin=0.02 if markers else 0.0), log="x" in log)
     layout = framed(title, 400, xaxis=across, yaxis=axis(y_title, y_range, log="y" in log))
     if shaded:
@@ -130,7 +131,11 @@ def _with_intervals(
     aside: float = 1.0,
 ) -> Drawing:
     """Points with the intervals that each has, joined by lines; each series a factor `aside` from the one before."""
-    (title, x_title, y_title), at, levels, traces, ends = texts, np.asarray(x, float), dashed or {}, [], []
+    title, x_title, y_title = texts
+    at, levels = checked("x", x, None), dashed or {}
+    traces: list[dict[str, Any]] = []
+    ends: list[Label] = []
+    _check_log(log)
     last = float(at.max() * aside ** ((len(series) - 1) / 2))  # the names begin beside the rightmost point
     for i, (color, (name, values)) in enumerate(zip(colors_of(series, colors), series.items(), strict=True)):
         y, low, high = (_as_long(at, name, [getattr(v, part) for v in values]) for part in ("value", "low", "high"))
@@ -167,7 +172,12 @@ def scatter(x: ArrayLike, y: ArrayLike, names: Sequence[str], *, title: str, x_t
         names: one per group, written beside it; "" for none.
         title, x_title, y_title: texts.
     """
-    x, y = np.asarray(x, float), np.asarray(y, float)
+    x = checked("x", x, None, None)
+    y = checked("y", y, *x.shape)
+    if len(names) != len(x):
+        raise ValueError(
+            f"names must be one per group, {len(x)}, got {len(names)}; give a group without one an empty text"
+        )
     marker = {"color": BLUE, "size": 7, "opacity": 0.7, "line": {"color": BACKGROUND, "width": 0.5}}
     traces = [
         {**_points(x.mean(1), y.mean(1)), "mode": "lines", "line": {"color": MUTED, "width": 1}, "hoverinfo": "skip"},
@@ -197,6 +207,10 @@ def trade(
         label: k texts, one for each point of a series, shown on hovering.
         start: what to write at the first point, which all series share.
     """
+    points = {
+        name: (checked(f"x of {name}", x, None), checked(f"y of {name}", y, np.size(x)))
+        for name, (x, y) in series.items()
+    }
     hover = {"customdata": list(label), "hovertemplate": "%{customdata}: (%{x:.2f}, %{y:.3f})"} if label else {}
     traces = [
         {
@@ -207,9 +221,9 @@ def trade(
             "marker": {"color": color, "size": 7, "symbol": symbol},
             **hover,
         }
-        for color, symbol, (name, (x, y)) in zip(colors_of(series), SYMBOLS, series.items(), strict=False)
+        for color, symbol, (name, (x, y)) in zip(colors_of(points), SYMBOLS, points.items(), strict=False)
     ]
-    x, y = (np.concatenate(values) for values in zip(*series.values(), strict=True))
+    x, y = (np.concatenate(values) for values in zip(*points.values(), strict=True))
     levels = dashed or {}
     text = {"showarrow": False, "font": {"color": MUTED}, "yanchor": "bottom", "xanchor": "right"}
     notes = [{**text, "text": name, "x": 1, "xref": "paper", "y": y} for name, y in levels.items()]
@@ -232,11 +246,14 @@ def stacked(
     x: Sequence[str], counts: Mapping[str, Sequence[int]], *, title: str, x_title: str, y_title: str
 ) -> Drawing:
     """Stacked bars of how many cases are of which kind; counts: kind -> one number per bar, at most five kinds."""
+    numbers = {
+        kind: checked(f"counts of {kind}", values, len(x)).astype(int).tolist() for kind, values in counts.items()
+    }
     traces = [
-        {"type": "bar", "x": list(x), "y": [int(value) for value in values], "name": kind, "marker": {"color": color}}
-        for color, (kind, values) in zip(colors_of(counts), counts.items(), strict=True)
+        {"type": "bar", "x": list(x), "y": values, "name": kind, "marker": {"color": color}}
+        for color, (kind, values) in zip(colors_of(numbers), numbers.items(), strict=True)
     ]
-    highest = float(np.sum([trace["y"] for trace in traces], axis=0).max())
+    highest = float(np.sum([*numbers.values()], axis=0).max())
     layout = framed(
         title,
         380,
@@ -248,6 +265,11 @@ def stacked(
         legend={"traceorder": "normal", "x": -0.02},
     )
     return Drawing(traces, layout)
+
+
+def _check_log(log: str) -> None:
+    if log not in ("", "x", "y", "xy"):
+        raise ValueError(f'log must be "", "x", "y" or "xy", got {log!r}; it names the axes that are logarithmic')
 
 
 def _points(x: ArrayLike, y: ArrayLike) -> dict[str, Any]:

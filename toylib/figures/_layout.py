@@ -20,6 +20,19 @@ def f4(values: Any) -> np.ndarray:
     return np.asarray(values, np.float32)
 
 
+def checked(name: str, values: Any, *shape: int | None) -> np.ndarray:
+    """Numbers to be drawn, as an array of this shape; None stands for any length but 0."""
+    try:
+        array = np.asarray(values, float)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must be numbers, got {values!r:.80}; pass an array") from error
+    alike = array.ndim == len(shape) and all(w in (None, n) for n, w in zip(array.shape, shape, strict=True))
+    if not (alike and array.size):
+        rule = ", ".join("any" if wanted is None else str(wanted) for wanted in shape)
+        raise ValueError(f"{name} must have shape ({rule}), none empty, got {array.shape}; pass what belongs together")
+    return array
+
+
 def framed(title: str, height: int, **rest: Any) -> dict[str, Any]:
     """The layout of a drawing: theme, title, height, and what else it has."""
     return {"template": THEME, "title": {"text": title}, "height": height, **rest}
@@ -68,6 +81,9 @@ def _spelled(factor: int, exponent: int) -> str:
 
 def around(values: np.ndarray, *, log: bool = False, margin: float = 0.05) -> tuple[float, float]:
     """A range that holds all values, and `margin` times its length more on either side."""
+    values = values[np.isfinite(values)] if np.size(values) else values
+    if not np.size(values):
+        raise ValueError("there must be at least one finite number to draw, got none; leave the curve out")
     low, high = np.min(values), np.max(values)
     if log and low <= 0:
         raise ValueError(f"on a logarithmic axis all values must be positive, got {low}; leave it out")
@@ -149,9 +165,12 @@ def colors_of(series: Mapping[str, Any], chosen: Sequence[str] | None = None) ->
     """A colour for each of at most five series."""
     colors = (*SET_COLORS, INK)
     if not 0 < len(series) <= len(colors):
-        raise ValueError(f"a figure must have one to {len(colors)} series, got {len(series)}; split it in two")
+        remedy = "split it in two" if series else "pass at least one"
+        raise ValueError(f"a figure must have one to {len(colors)} series, got {len(series)}; {remedy}")
     if chosen is not None and len(chosen) != len(series):
         raise ValueError(f"colors must be one per series, got {len(chosen)} for {len(series)}; name one for each")
+    if odd := [color for color in chosen or () if color not in LABELS]:
+        raise ValueError(f"colors must be those of figures.style that have labels, got {odd[0]!r}; try style.BLUE")
     return chosen or colors[: len(series)]
 
 

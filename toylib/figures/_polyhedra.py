@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from toylib.figures._drawing import Drawing
-from toylib.figures._layout import Label, Panel, axis, band, f4, framed, heatmap, level, names
+from toylib.figures._layout import Label, Panel, axis, band, checked, f4, framed, heatmap, level, names
 from toylib.figures.style import INK, LABELS, MUTED, SET_COLORS
 from toylib.geometry import Sets, Trajectory
 
@@ -150,7 +150,7 @@ def _story_layout(
 
 def _polyhedron(W: ArrayLike, sets: Sets) -> list[dict[str, Any]]:
     """Traces of constant number and length, so that only coordinates move: edges, antipodes, triangles, vertices."""
-    W = np.asarray(W, float)
+    W = checked("W", W, 3, None)
     norms = np.linalg.norm(W, axis=0)
     cosine = (W.T @ W) / np.maximum(np.outer(norms, norms), 1e-12)
     of = {j: i for i, members in enumerate(sets) for j in members}

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from toylib.figures._drawing import Drawing
-from toylib.figures._layout import axis, f4, framed, heatmap, panels
+from toylib.figures._layout import axis, checked, f4, framed, heatmap, panels
 from toylib.figures.style import BACKGROUND, BLUE_TINT, INK, SET_COLORS
 
 _FOUR = panels(4, 2, (0.1, 0.17))
@@ -27,7 +27,7 @@ def gallery(samples: Mapping[str, tuple[ArrayLike, Sequence[Sequence[int]]]], *,
         raise ValueError(f"a gallery must show one to four distributions, got {len(samples)}; split it in two")
     traces, layout = [], framed(title, 480, margin={"t": 70}, annotations=[])
     for panel, (name, (values, sets)) in zip(_FOUR, samples.items(), strict=False):
-        x = np.asarray(values)
+        x = checked(f"samples of {name}", values, None, None)
         traces += [
             heatmap(
                 x[:, list(members)].T,
@@ -50,6 +50,10 @@ def gallery(samples: Mapping[str, tuple[ArrayLike, Sequence[Sequence[int]]]], *,
 
 def spectra(exact: Mapping[str, ArrayLike], measured: Mapping[str, ArrayLike], *, title: str) -> Drawing:
     """Covariance spectra, largest eigenvalue first: closed form as bars, measured as points. name -> (n,) for both."""
+    if not exact or exact.keys() != measured.keys():
+        raise ValueError(
+            f"spectra must have the same names, got {', '.join(exact)} and {', '.join(measured)}; pass both of each"
+        )
     largest = max(np.max(values) for values in (*exact.values(), *measured.values()))
     traces, layout = [], framed(title, 360, margin={"t": 100}, legend={"y": 1.12, "x": -0.02}, annotations=[])
     circle = {"color": INK, "size": 7, "symbol": "circle-open", "line": {"width": 1.5}}
@@ -75,10 +79,14 @@ def spectra(exact: Mapping[str, ArrayLike], measured: Mapping[str, ArrayLike], *
 
 def matrices(named: Mapping[str, ArrayLike], *, title: str, x_title: str, y_title: str, limit: float = 1.0) -> Drawing:
     """Signed matrices side by side, -limit orange, 0 white, limit blue. name -> (rows, columns)."""
+    if not named:
+        raise ValueError("there must be at least one matrix, got none; pass name -> matrix")
     traces, layout = [], framed(title, 350, margin={"t": 75}, annotations=[])
     features = {"dtick": 1, "showgrid": False}
     for panel, (name, matrix) in zip(panels(len(named), len(named), (0.08, 0)), named.items(), strict=True):
-        traces.append(heatmap(np.asarray(matrix), limit, showscale=len(traces) == len(named) - 1, **panel.refs))
+        traces.append(
+            heatmap(checked(name, matrix, None, None), limit, showscale=len(traces) == len(named) - 1, **panel.refs)
+        )
         y = axis("" if panel.number else y_title, autorange="reversed", **features)
         layout |= panel.axes(axis(x_title, **features), y)
         layout["annotations"].append(panel.text(name))

@@ -1,11 +1,13 @@
 """Sweeps: xarray labels, Zarr keeps, an executor of `concurrent.futures` works; this module ties them together."""
 
 import inspect
+import multiprocessing
+import sys
 import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import closing
 from functools import partial
 from math import prod
@@ -227,10 +229,29 @@ def _prepare(
             f"executor must be a concurrent.futures.Executor, got {type(executor).__name__}; for a dask Client pass "
             "client.get_executor()"
         )
+    if isinstance(executor, ProcessPoolExecutor):
+        _check_pool(executor, function)
     if batch is not None:
         check_size("batch", batch, remedy="it is the largest number of points in a batch")
     submit = _here if executor is None else executor.submit
     return axes, lambda block: submit(compute, function, axes.columns(block), extent(block), fixed)
+
+
+def _check_pool(pool: ProcessPoolExecutor, function: Any) -> None:
+    """Refuse what would hang or die without a reason: forked processes, and functions that others cannot import."""
+    method = getattr(pool, "_mp_context", multiprocessing).get_start_method()
+    if method == "fork":
+        raise ValueError(
+            "executor must start its processes afresh, got fork, in which JAX's locks stay shut; pass "
+            'ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn"))'
+        )
+    while isinstance(function, partial):
+        function = function.func
+    if getattr(function, "__module__", "") == "__main__" and not hasattr(sys.modules["__main__"], "__file__"):
+        raise ValueError(
+            f"function must be of a module that other processes can import, got {function!r:.80} of a notebook or "
+            "prompt; write it to a file beside, import it, or leave the executor out"
+        )
 
 
 def _here(function: Callable, *arguments: Any) -> Future:

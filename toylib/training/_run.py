@@ -94,7 +94,22 @@ class Run(NamedTuple):
             ) from error
 
 
-class Interrupted(KeyboardInterrupt):
+class _WithRun(BaseException):
+    """An error that carries a run, through pickle and copy too: from a process pool, say."""
+
+    run: Run
+
+    def __reduce__(self) -> tuple:
+        return _again, (type(self), self.args, self.run)
+
+
+def _again(kind: type[_WithRun], args: tuple, run: Run) -> _WithRun:
+    error = kind.__new__(kind)
+    error.args, error.run = args, run
+    return error
+
+
+class Interrupted(_WithRun, KeyboardInterrupt):
     """Training was interrupted; `run` holds what was done, with all members that far."""
 
     def __init__(self, run: Run) -> None:
@@ -103,7 +118,7 @@ class Interrupted(KeyboardInterrupt):
         self.run = run
 
 
-class Diverged(ArithmeticError):
+class Diverged(_WithRun, ArithmeticError):
     """Training left the finite numbers; `run` holds the snapshots up to there."""
 
     def __init__(self, run: Run, step: int, loss: float, rate: str) -> None:

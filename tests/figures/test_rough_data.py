@@ -1,0 +1,107 @@
+"""What pictures say of data that cannot be drawn: empty, of other lengths or ranks, not finite, without a colour."""
+
+import re
+
+import numpy as np
+import pytest
+
+from toylib import figures
+from toylib.reporting import Interval, interval_wilson
+
+TEXTS = {"title": "t", "x_title": "x", "y_title": "y"}
+SHARE, MEAN = interval_wilson([True, False]), Interval(1.0, 0.5, 1.5)
+RAGGED = [[1, 2], [3]]
+
+
+def must(name, shape, came):
+    return f"{name} must have shape ({shape}), none empty, got {came}; pass what belongs together"
+
+
+def lines(x, series, **options):
+    return figures.lines(x, series, **TEXTS | options)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: lines([], {"a": []}), must("x", "any", "(0,)")),
+        (lambda: lines([[1, 2]], {"a": [1, 2]}), must("x", "any", "(1, 2)")),
+        (lambda: lines([1, 2], {}), "a figure must have one to 5 series, got 0; pass at least one"),
+        (
+            lambda: lines([1, 2], {name: [1, 2] for name in "abcdef"}),
+            "a figure must have one to 5 series, got 6; split it in two",
+        ),
+        (
+            lambda: lines([1, 2], {"a": [np.nan, np.nan]}),
+            "there must be at least one finite number to draw, got none; leave the curve out",
+        ),
+        (
+            lambda: lines([1, 2], {"a": [1, 2]}, log="q"),
+            'log must be "", "x", "y" or "xy", got \'q\'; it names the axes that are logarithmic',
+        ),
+        (
+            lambda: lines([1, 2], {"a": [1, 2]}, colors=["red"]),
+            "colors must be those of figures.style that have labels, got 'red'; try style.BLUE",
+        ),
+        (
+            lambda: lines([0, 2], {"a": [1, 2]}, log="x"),
+            "on a logarithmic axis all values must be positive, got 0.0; leave it out",
+        ),
+        (lambda: figures.means([], {"a": []}, y_range=(0, 1), **TEXTS), must("x", "any", "(0,)")),
+        (
+            lambda: figures.means([1, 2], {"a": [MEAN]}, y_range=(0, 1), **TEXTS),
+            "a curve must have a value for each of x (2,), got shape (1,) for a; pass as many",
+        ),
+        (lambda: figures.shares([], {"a": []}, **TEXTS), must("x", "any", "(0,)")),
+        (
+            lambda: figures.shares([0, 1], {"a": [SHARE, SHARE]}, **TEXTS),
+            "on a logarithmic axis all values must be positive, got 0.0; leave it out",
+        ),
+        (lambda: figures.scatter([1, 2], [1, 2], ["", ""], **TEXTS), must("x", "any, any", "(2,)")),
+        (lambda: figures.scatter(np.ones((2, 3)), np.ones((2, 2)), ["", ""], **TEXTS), must("y", "2, 3", "(2, 2)")),
+        (
+            lambda: figures.scatter(np.ones((2, 3)), np.ones((2, 3)), ["a"], **TEXTS),
+            "names must be one per group, 2, got 1; give a group without one an empty text",
+        ),
+        (lambda: figures.trade({"a": ([1, 2], [1])}, **TEXTS), must("y of a", "2", "(1,)")),
+        (lambda: figures.trade({}, **TEXTS), "a figure must have one to 5 series, got 0; pass at least one"),
+        (lambda: figures.stacked(["a"], {"k": [1, 2]}, **TEXTS), must("counts of k", "1", "(2,)")),
+        (lambda: figures.stacked([], {"k": []}, **TEXTS), must("counts of k", "0", "(0,)")),
+        (lambda: figures.matrices({}, **TEXTS), "there must be at least one matrix, got none; pass name -> matrix"),
+        (lambda: figures.matrices({"a": np.ones(3)}, **TEXTS), must("a", "any, any", "(3,)")),
+        (
+            lambda: figures.spectra({"a": [1, 2]}, {"b": [1, 2]}, title="t"),
+            "spectra must have the same names, got a and b; pass both of each",
+        ),
+        (lambda: figures.gallery({"a": (np.ones(3), [(0,)])}, title="t"), must("samples of a", "any, any", "(3,)")),
+        (lambda: figures.polyhedron(np.ones((2, 6)), ((0, 1, 2), (3, 4, 5)), title="t"), must("W", "3, any", "(2, 6)")),
+        (
+            lambda: figures.stages({"a": np.ones((1, 3, 6))}, ((0, 1, 2), (3, 4, 5)), title="t"),
+            must("W", "3, any", "(1, 3, 6)"),
+        ),
+        (
+            lambda: figures.interference(np.ones(3), 7, title="t", limit=1),
+            "feature must be a position in the row, from 0 to 2, got 7; name one",
+        ),
+        (lambda: figures.interference([], 0, title="t", limit=1), must("row", "any", "(0,)")),
+        (
+            lambda: figures.represented(np.ones((2, 3)), np.ones(4), title="t", kept=0.5),
+            must("dimensionality", "3", "(4,)"),
+        ),
+        (
+            lambda: figures.attacked_sample(
+                np.ones(3), np.ones(3), np.ones(2), np.ones(3), title="t", limits=figures.Limits(*[(0, 1)] * 3)
+            ),
+            "x, delta, before and after must be of one length (n), got (3,), (3,), (2,), (3,); pass one sample",
+        ),
+    ],
+)
+def test_data_that_cannot_be_drawn_are_refused(call, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        call()
+
+
+@pytest.mark.parametrize("odd", ["high", RAGGED, None, {"a": 1}])
+def test_what_is_no_numbers_is_refused(odd):
+    with pytest.raises((TypeError, ValueError), match=r"^W must (be numbers|have shape \(any, any\))"):
+        figures.represented(odd, np.ones(4), title="t", kept=0.5)
