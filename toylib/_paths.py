@@ -32,11 +32,13 @@ def checked_path(name: str, value: Any, *, write: bool = False) -> Path:
         if not text:
             raise ValueError("an empty name")
         path = Path(text).expanduser().resolve()
-        place = next(parent for parent in (path, *path.parents) if parent.exists())
+        path.exists()  # OSError for a name that no file can have
+        # Not the path itself, which another process may be making or removing at this moment.
+        place = next((parent for parent in path.parents if parent.exists()), path)
     except (OSError, RuntimeError, ValueError) as error:
         raise ValueError(
             f"{name} must be a path that can be there, got {text!r:.200}: {error}; name another"
         ) from error
-    if write and not ((place == path or place.is_dir()) and os.access(place, os.W_OK)):
+    if write and not (place.is_dir() and os.access(place, os.W_OK)):
         raise ValueError(f"{name} must be where we may write, got {text!r}, and {place} is not; name another place")
     return path

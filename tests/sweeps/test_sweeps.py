@@ -254,7 +254,7 @@ def test_a_function_of_a_notebook_is_refused_in_another_process(wrap, monkeypatc
         return {"value": factor * seed}
 
     monkeypatch.setattr(own, "__module__", "__main__")
-    monkeypatch.delattr(sys.modules["__main__"], "__file__")
+    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
     message = (
         "^function must be of a module that other processes can import, got .* of a notebook or prompt; write it to"
     )
