@@ -13,6 +13,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from programs import printed
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -221,8 +222,8 @@ def installs(calls):
 
 def test_help_is_the_default_and_lists_every_target(sandbox):
     environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
-    run = subprocess.run(["make"], cwd=sandbox.folder, env=environment, capture_output=True, text=True, check=True)
-    assert re.findall(r"^  ([a-z]+) +\S", run.stdout, flags=re.MULTILINE) == TARGETS
+    text = printed(["make"], cwd=sandbox.folder, env=environment)
+    assert re.findall(r"^  ([a-z]+) +\S", text, flags=re.MULTILINE) == TARGETS
     phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     assert sorted(phony[1].split()) == sorted(TARGETS)
 

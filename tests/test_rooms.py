@@ -4,7 +4,6 @@ Everything is derived from the tree, so that a new room or file is held to the s
 """
 
 import ast
-import subprocess
 import sys
 from graphlib import TopologicalSorter
 from importlib import import_module
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from packaging.utils import canonicalize_name
+from programs import printed
 
 import toylib
 
@@ -130,8 +130,7 @@ def test_tests_mirror_the_rooms():
 
 
 def loads(code, folder):
-    run = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
-    return run.stdout.split()
+    return printed([sys.executable, "-c", code], cwd=folder).split()
 
 
 def test_rooms_load_what_they_need_and_no_more(tmp_path):
