@@ -421,7 +421,7 @@ def test_a_small_density_keeps_its_digits(features, p):
 @four_designs
 def test_unchecked_versions_take_the_density(features):
     u = UNIFORMS[features]
-    assert np.array_equal(features.from_uniforms(0.8, u), features.from_uniforms_at(jnp.float32(0.2), u))
+    assert np.array_equal(features.from_uniforms(0.8, u).T, features.columns(jnp.float32(0.2), u.T))
     for n_nodes in (100, 512):
         checked = features.population(0.8, n_nodes=n_nodes)
         for ours, unchecked in zip(checked, features.population_at(jnp.float32(0.2), n_nodes), strict=True):

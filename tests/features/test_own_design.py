@@ -29,9 +29,9 @@ class Detour(Features):
         return 3
 
     def active(self, p, gates):
-        first, second, rare = gates[..., 0] < p, gates[..., 1] < p, gates[..., 2] < 0.25
+        first, second, rare = gates[0] < p, gates[1] < p, gates[2] < 0.25
         alone = first & ~second
-        return jnp.stack([first, second, alone & rare, alone & ~rare], -1)
+        return jnp.stack([first, second, alone & rare, alone & ~rare])
 
     def states(self):
         active = [[0, 0, 0, 0], [0, 1, 0, 0], [1, 0, 1, 0], [1, 0, 0, 1], [1, 1, 0, 0]]

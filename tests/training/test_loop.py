@@ -32,7 +32,7 @@ from toylib import _progress as progress
 from toylib import attacks
 from toylib.features import Correlated
 from toylib.model import loss
-from toylib.training import Diverged, Interrupted, State, _loop, states, train, train_ensemble
+from toylib.training import Diverged, Interrupted, State, _parts, states, train, train_ensemble
 
 # Snapshots
 
@@ -242,14 +242,14 @@ def test_states_show_that_a_run_diverges_and_go_on():
 
 
 def interrupt_at(monkeypatch, step):
-    advance = _loop.advance
+    advance = _parts.advance
 
     def interrupted(setting, inputs, params, opt_state, start, stop):
         if stop > step:
             raise KeyboardInterrupt
         return advance(setting, inputs, params, opt_state, start, stop)
 
-    monkeypatch.setattr(_loop, "advance", interrupted)
+    monkeypatch.setattr(_parts, "advance", interrupted)
 
 
 STEPS = (0, 5, 10, 20, 40, N_STEPS)

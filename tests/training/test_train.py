@@ -178,8 +178,8 @@ class Constant(Features):
     def states(self):
         return None
 
-    def from_uniforms_at(self, p, u):
-        return jnp.broadcast_to(p, (*u.shape[:-1], 1))
+    def columns(self, p, u):
+        return jnp.broadcast_to(p, (1, *u.shape[1:]))
 
 
 @pytest.mark.parametrize("population", [False, True])

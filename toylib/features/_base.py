@@ -85,7 +85,7 @@ class Features(ABC):
 
     @abstractmethod
     def active(self, p: jax.Array, gates: jax.Array) -> jax.Array:
-        """Which features are active at density p, (..., n) bool, from uniform numbers `gates` (..., n_gates)."""
+        """Which features are active at density p, (n, ...) bool, from uniform numbers `gates` (n_gates, ...)."""
 
     @abstractmethod
     def states(self) -> States | None:
@@ -131,11 +131,15 @@ class Features(ABC):
         """
         check_array("u", u, (*np.shape(u)[:-1], self.n_uniforms), "its last axis holds n_uniforms numbers per sample")
         p = density(S)
-        return jnp.where(jnp.isnan(p), p, self.from_uniforms_at(p, u))  # no gate would open
+        x = jnp.moveaxis(self.columns(p, jnp.moveaxis(u, -1, 0)), 0, -1)
+        return jnp.where(jnp.isnan(p), p, x)  # no gate would open
 
-    def from_uniforms_at(self, p: jax.Array, u: jax.Array) -> jax.Array:
-        """`from_uniforms` at density p = 1 - S, without checks: for compiled programs, in which p keeps its digits."""
-        gates, values = jnp.split(u, [self.n_gates], axis=-1)
+    def columns(self, p: jax.Array, u: jax.Array) -> jax.Array:
+        """Samples as columns (n, ...) at density p = 1 - S, from uniform numbers u (n_uniforms, ...), without checks.
+
+        For compiled programs, in which p keeps its digits and nothing is to be transposed.
+        """
+        gates, values = jnp.split(u, [self.n_gates])
         return jnp.where(self.active(p, gates), values, jnp.zeros((), values.dtype))
 
     def sample(self, S: ArrayLike, batch_size: int, *, key: jax.Array) -> jax.Array:
@@ -163,7 +167,11 @@ class Features(ABC):
                 "draw several batches, each with a key of its own"
             )
         check_key("key", key)
-        return self.from_uniforms(S, jax.random.uniform(key, (batch_size, self.n_uniforms)))
+        return self.from_uniforms(S, self.uniforms(batch_size, key=key).T)
+
+    def uniforms(self, batch_size: int, *, key: jax.Array) -> jax.Array:
+        """The numbers of which samples are made, (n_uniforms, batch_size): what `sample` and training draw alike."""
+        return jax.random.uniform(key, (self.n_uniforms, batch_size))
 
     def mean(self, S: ArrayLike) -> jax.Array:
         """E x, (n,): half of each feature's probability to be active."""
@@ -220,7 +228,7 @@ class Features(ABC):
         states = self.states()
         if states is None or len(states.active) > n_nodes // 16:
             u = _sobol(self.n_uniforms, n_nodes)
-            return self.from_uniforms_at(p, jnp.asarray(u)), jnp.full(len(u), 1 / len(u))
+            return self.columns(p, jnp.asarray(u.T)).T, jnp.full(len(u), 1 / len(u))
         check_hashable("features", self)
         nodes, state, share = _strata(self, n_nodes)
         return jnp.asarray(nodes), states.probabilities(p)[state] * share

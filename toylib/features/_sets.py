@@ -94,7 +94,7 @@ class Correlated(_Sets):
 
     def active(self, p: jax.Array, gates: jax.Array) -> jax.Array:
         """Where the gate of its set is open."""
-        return jnp.repeat(gates < p, self.set_size, axis=-1)
+        return jnp.repeat(gates < p, self.set_size, axis=0)
 
     def states(self) -> States | None:
         """Every pattern of gates."""
@@ -125,10 +125,10 @@ class Anticorrelated(_Sets):
 
     def active(self, p: jax.Array, gates: jax.Array) -> jax.Array:
         """Where the gate of its set is open and the choice falls on it."""
-        gate, choice = jnp.split(gates, 2, axis=-1)
+        gate, choice = jnp.split(gates, 2)
         chosen = jnp.floor(choice * self.set_size).astype(jnp.int32)
-        one_hot = jax.nn.one_hot(chosen, self.set_size, dtype=bool)
-        return ((gate < p)[..., None] & one_hot).reshape(*gate.shape[:-1], self.n_features)
+        one_hot = jax.nn.one_hot(chosen, self.set_size, dtype=bool, axis=1)
+        return ((gate < p)[:, None] & one_hot).reshape(self.n_features, *gate.shape[1:])
 
     def states(self) -> States | None:
         """None or one feature in each set."""

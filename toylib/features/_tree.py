@@ -54,7 +54,7 @@ class Hierarchical(Sized):
     def active(self, p: jax.Array, gates: jax.Array) -> jax.Array:
         """Where all gates on its path to the root are open."""
         is_open = gates < p
-        return jnp.stack([is_open[..., path].all(-1) for path in self._paths], axis=-1)
+        return jnp.stack([is_open[path].all(0) for path in self._paths])
 
     def states(self) -> States | None:
         """Every set of nodes that holds each one's parent."""

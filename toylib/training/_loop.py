@@ -18,12 +18,12 @@ from toylib._progress import bar
 from toylib.attacks import Attack
 from toylib.features import Features
 from toylib.model import Params, init
+from toylib.training._parts import advance_all, joined, split, threads
 from toylib.training._run import Diverged, Interrupted, Run, State, run_of, snapshot_steps, summary
 from toylib.training._step import (
     Inputs,
     Optimizer,
     Setting,
-    advance,
     check_setting,
     comparable,
     described,
@@ -186,19 +186,23 @@ def _check_state(setting: Setting, opt_state: Any, shapes: Any) -> None:
 
 def _pieces(setting: Setting, inputs: Inputs, begun: State, wanted: np.ndarray, n_steps: int) -> Iterator[State]:
     """Advance from snapshot to snapshot, in pieces short enough for Ctrl-C and a progress bar."""
-    params, opt_state, step, *_ = begun
-    stops, stop, piece = np.union1d(wanted, n_steps), step, 1
-    while True:
-        began = time.perf_counter()
-        params, opt_state, *seen = jax.block_until_ready(advance(setting, inputs, params, opt_state, step, stop))
-        if stop > step:
-            speed = (stop - step) / (time.perf_counter() - began)
-            piece = max(1, min(4 * piece, int(speed * _SECONDS_BETWEEN_LOOKS)))
-        step = stop
-        yield State(params, opt_state, step, *map(np.asarray, seen))
-        if step == n_steps:
-            return
-        stop = min(int(stops[np.searchsorted(stops, step, side="right")]), step + piece)
+    parts, axis = split(inputs, begun.params, begun.opt_state)
+    step = stop = begun.step
+    stops, piece = np.union1d(wanted, n_steps), 1
+    with threads(parts) as executor:
+        while True:
+            began = time.perf_counter()
+            advanced = advance_all(executor, setting, parts, step, stop)
+            if stop > step:
+                speed = (stop - step) / (time.perf_counter() - began)
+                piece = max(1, min(4 * piece, int(speed * _SECONDS_BETWEEN_LOOKS)))
+            step = stop
+            params, opt_state, *seen = joined(advanced, axis)
+            yield State(params, opt_state, step, *map(np.asarray, seen))
+            if step == n_steps:
+                return
+            stop = min(int(stops[np.searchsorted(stops, step, side="right")]), step + piece)
+            parts = [(own, *new[:2]) for (own, *_), new in zip(parts, advanced, strict=True)]
 
 
 def collect(
