@@ -31,7 +31,7 @@ def run(number, monkeypatch, features, sparsities, keys, **options):
         return train_ensemble(features, sparsities, keys, **OPTIONS | options), sizes
 
 
-RADII = np.linspace(0.1, 0.5, 70)
+RADII = np.linspace(0.1, 0.5, 18)
 ENSEMBLES = {
     "densities, one model each": (Independent(12), SPARSITIES, KEYS[:1], {"n_hidden": 4}),
     "densities": (Correlated(2, 3), SPARSITIES, KEYS[:3], {"n_hidden": 3}),
@@ -51,7 +51,7 @@ PARTS = {
     "keys": {number: {(1, 1, 35)} for number in (1, 2, 3)},
     "keys, on the population": {number: {(1, 1, 35)} for number in (1, 2, 3)},
     "two products, keys": {number: {(1, 1, 35)} for number in (1, 2, 3)},
-    "norms": {number: {(1, 17, 2), (1, 18, 2)} for number in (1, 2, 3)},
+    "norms": {number: {(1, 4, 2), (1, 5, 2)} for number in (1, 2, 3)},
 }
 
 

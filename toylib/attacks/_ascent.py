@@ -38,11 +38,11 @@ def one_step(
     """
     radius = check_attack(params, x, (None,), radius)
     check_real("noise", noise, "it is the norm of the random start, 0 for none", least=0)
-    start = jnp.zeros_like(x)
-    if is_traced(noisy := noise > 0) or noisy:  # inside of a compilation the comparison is traced even if noise is not
-        start = jnp.minimum(noise, radius) * unit(jax.random.normal(needed(key, "one_step with noise"), x.shape))
-    slope = jax.grad(lambda delta: attacked_error(params, x, delta))(start)
-    moved = start + radius * unit(slope)
+    slope = jax.grad(partial(attacked_error, params, x))
+    if not is_traced(noise) and noise == 0:
+        return radius * unit(slope(jnp.zeros_like(x)))
+    start = jnp.minimum(noise, radius) * unit(jax.random.normal(needed(key, "one_step with noise"), x.shape))
+    moved = start + radius * unit(slope(start))
     length = jnp.linalg.norm(moved)
     return moved * jnp.minimum(1, radius / jnp.where(length > 0, length, 1))
 

@@ -186,7 +186,7 @@ def _check_state(setting: Setting, opt_state: Any, shapes: Any) -> None:
 
 def _pieces(setting: Setting, inputs: Inputs, begun: State, wanted: np.ndarray, n_steps: int) -> Iterator[State]:
     """Advance from snapshot to snapshot, in pieces short enough for Ctrl-C and a progress bar."""
-    parts, axis = split(inputs, begun.params, begun.opt_state)
+    parts, axis = split(setting, inputs, begun.params, begun.opt_state)
     step = stop = begun.step
     stops, piece = np.union1d(wanted, n_steps), 1
     with threads(parts) as executor:

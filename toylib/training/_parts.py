@@ -22,7 +22,9 @@ Part = tuple[Inputs, Params, Any]
 """What `advance` takes of some of the members, besides the setting and the steps."""
 
 _ALONG = "densities", "radii", "attack_keys"  # the inputs that run along a, r and c
-_MEMBERS = 32  # of one density that a part has at least: each part draws the samples for itself
+# A part of one density has so many members at least, for each draws the samples for itself, which takes as long as
+# training 8 models. Under attack a model takes longer, so that the draw weighs less.
+_MEMBERS, _ATTACKED_MEMBERS = 32, 8
 
 
 def cores() -> int:
@@ -32,7 +34,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def split(inputs: Inputs, params: Params, opt_state: Any) -> tuple[list[Part], int]:
+def split(setting: Setting, inputs: Inputs, params: Params, opt_state: Any) -> tuple[list[Part], int]:
     """The parts of the members (a, r, c), and the axis that they divide.
 
     Several densities, which are independent computations, make a part for each core. The members of one are a product,
@@ -41,7 +43,8 @@ def split(inputs: Inputs, params: Params, opt_state: Any) -> tuple[list[Part], i
     """
     a, r, c = shape = params.W.shape[:3]
     axis = 0 if a > 1 else 1 if r > c else 2
-    number = min(a, cores()) if axis == 0 else 2 ** int(np.log2(max(1, min(shape[axis], r * c // _MEMBERS))))
+    least = _ATTACKED_MEMBERS if setting.perturb else _MEMBERS
+    number = min(a, cores()) if axis == 0 else 2 ** int(np.log2(max(1, min(shape[axis] // 2, r * c // least))))
     divided = partial(jnp.array_split, indices_or_sections=number)
     name = _ALONG[axis]
     leaves, tree = jax.tree.flatten((params, opt_state))

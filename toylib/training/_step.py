@@ -107,7 +107,7 @@ def check_setting(setting: Setting, shapes: tuple[jax.ShapeDtypeStruct, ...], tr
         rate,
         params,
     )
-    for attacked in (None,) if setting.perturb is None else (None, single((n, 8))):
+    for attacked in (None,) if setting.perturb is None else (None, batch):
         _try(
             "loss must be called as loss(params, x (batch, n), weights=weights (batch,)) and return a scalar",
             "toylib.model.loss is one; target, importance and linear come with an attack, importance or linear=True",
@@ -147,10 +147,10 @@ def described(tree: Any) -> tuple:
 
 
 def member_loss(setting: Setting, importance: Any, params: Params, x: Any, weights: Any, attacked: Any = None) -> Any:
-    """The loss of one model on samples as columns x (n, batch), or on attacked ones with x as their target."""
+    """The loss of one model on samples as columns x (n, batch), or on attacked ones, rows, with x as their target."""
     given = {"target": None if attacked is None else x.T, "importance": importance, "linear": setting.linear or None}
     options = {name: value for name, value in given.items() if value is not None}
-    return setting.loss(params, (x if attacked is None else attacked).T, weights=weights, **options)
+    return setting.loss(params, x.T if attacked is None else attacked, weights=weights, **options)
 
 
 def _losses(setting: Setting, inputs: Inputs, members: Params, x: Any, weights: Any, step: Any) -> jax.Array:
@@ -162,8 +162,8 @@ def _losses(setting: Setting, inputs: Inputs, members: Params, x: Any, weights: 
             return loss()
         frozen = jax.lax.stop_gradient(params)
         keys = jax.random.split(jax.random.fold_in(attack_key, step), x.shape[1])
-        attack = jax.vmap(lambda column, k: setting.perturb(frozen, column, radius, key=k), (1, 0), 1)
-        attacked = loss(x + jax.lax.stop_gradient(attack(x, keys)))
+        attack = jax.vmap(lambda sample, k: setting.perturb(frozen, sample, radius, key=k))
+        attacked = loss(x.T + jax.lax.stop_gradient(attack(x.T, keys)))
         return jax.lax.cond(
             inputs.mix < 1,  # the clean samples cost as much as the attacked ones
             lambda: (1 - inputs.mix) * loss() + inputs.mix * attacked,
