@@ -14,13 +14,13 @@ ON_ALL_CORES := -n auto --dist loadfile
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help lab test lint unit browser faults nbval notebooks results bench site lock newest clean
+.PHONY: help lab test lint unit browser faults nbval notebooks results bench bench-peers site lock newest clean
 # Nothing but .venv is imported from.
 unexport PYTHONPATH
 
 help: ## list the targets
 	@echo "make TARGET, where TARGET is"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
 	@echo 'PYTHON=... names the Python to use, ARGS="..." is passed on to the command.'
 
 lab: .venv/.installed ## open JupyterLab on the notebooks
@@ -55,6 +55,13 @@ results: .venv/.installed ## compute the full-size results the notebooks show
 bench: .venv/.installed ## run the benchmarks
 	PYTHONPATH=notebooks:tests $(PY) -m benchmarks $(ARGS)
 
+bench-peers: ## make the environment of PyTorch that bench compares with (5 GB on Linux)
+	@echo "On Linux PyTorch brings 5 GB of libraries for GPUs; torch.compile takes a C++ compiler."
+	@c++ --version > /dev/null || { echo "There is no c++: install one, such as g++ or clang." >&2; exit 1; }
+	rm -rf .venv-peers
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip -qq --no-input --disable-pip-version-check install -r benchmarks/peers.txt
+
 site: .venv/.installed ## build the static site from the stored notebooks
 	@$(PY) docs/make.py $(ARGS)
 
@@ -71,8 +78,8 @@ newest: ## fill .venv with the newest dependencies instead of the locked ones
 	@$(PIP_INSTALL) --upgrade --editable ".[notebooks,cluster,docs,test]"
 	@touch .venv/.locked .venv/.installed
 
-clean: ## remove .venv, caches, screenshots and the site
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis tests/screenshots site
+clean: ## remove .venv and .venv-peers, caches, screenshots and the site
+	rm -rf .venv .venv-peers .pytest_cache .ruff_cache .hypothesis tests/screenshots site
 	find . -path ./.git -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 
 # Each stamp is written last, so an interrupted installation starts again from an empty .venv.

@@ -1,8 +1,9 @@
 """Time per model-step of training under attack, beside plain training of as many models in the same run.
 
-The reference design is that of notebook 4: n = 40, m = 8, 16 norms, batch 256, Adam. A plain model-step is one forward and one backward pass
-over the batch. An attack by gradients takes one such pass more for each step it makes, and one for the error of its
-start and of each step: that many passes at the plain speed are the limit. Attacks along columns of WᵀW take none.
+The reference design is that of notebook 4: n = 40, m = 8, 16 norms, batch 256, Adam. A plain model-step is one forward
+and one backward pass over the batch. An attack by gradients takes one such pass more for each step it makes, and one
+for the error of its start and of each step: that many passes at the plain speed are the limit. Attacks along columns of
+WᵀW take none; the worst of them takes the errors of n candidates, n passes over (n, batch).
 """
 
 from functools import partial
@@ -11,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from benchmarks.training import seconds
+from benchmarks._timing import seconds
 from toylib import attacks
 from toylib.features import Independent
 from toylib.training import train_ensemble

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from benchmarks.training import matmul_rate, seconds
+from benchmarks._timing import matmul_rate, seconds
 from toylib.attacks import analytic, latent, pgd, worst_case
 from toylib.features import Independent
 from toylib.model import Params

@@ -23,12 +23,11 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from benchmarks.training import MODELS
 from toylib import sweeps
 from toylib.features import Correlated
 from toylib.training import train_ensemble
 
-EVERY = 4
+EVERY, MODELS = 4, 64
 ONE_THREAD = {"NPROC": "1"}  # the size of XLA's pool of threads; its flags for one thread leave the pool as it is
 
 

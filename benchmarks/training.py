@@ -1,109 +1,301 @@
-"""Time per model-step of `train_ensemble`, beside a plain vmapped loop and the machine's matrix product rate.
+"""Time per model-step of `train_ensemble`, beside PyTorch and beside its products alone, in one run.
 
-The reference design: n = 6 features in two sets, m = 3, 64 models, batch 1,024, Adam. A model-step is one update of one
-model. The peer is the loop that one would write first: `jax.vmap` over models of a (batch, n) loss with two products,
-each model with a data stream of its own. The limit is the time that the products alone take at the measured rate.
+A model-step is one update of one model on a fresh batch of 1,024, with Adam. Three sizes: the octahedron's, and those
+of the paper's first and second figures of many models. Peers are the two loops of benchmarks/peers.py, in the
+environment that `make bench-peers` makes; without it toylib is timed alone. The limit is the five products of a step,
+two forward and three back (with the Gram matrix, one and one), chained so that nothing else is done, at these shapes
+and on all cores, in the threads of training. What a draw takes is timed too: uniform numbers, once for all models of a
+thread, and their thresholds. The rest are passes over (n, batch): bias, ReLU, error, its gradient, and Adam.
+
+    python -m benchmarks.training           the table, and docs/speed.json
+    python -m benchmarks.training losses    the losses that toylib and both peers reach in 2,000 steps (half an hour)
 """
 
-import time
-from functools import partial
+import datetime
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
+import plotly.graph_objects as go
 
-from toylib.features import Correlated
-from toylib.model import Params, loss
-from toylib.training import train_ensemble
+from benchmarks._timing import machine, once, spread
+from toylib.features import Correlated, Features, Independent
+from toylib.figures.style import BLUE, MUTED, ORANGE, PINK, THEME, WIDTH
+from toylib.model import Params, init, loss
+from toylib.training import Run, train_ensemble
 
-FEATURES, S, HIDDEN, MODELS, BATCH = Correlated(2, 3), 0.9, 3, 64, 1024
-REPEATS = 5
-
-
-def seconds(function) -> float:
-    """The least of REPEATS times, after a call that compiles."""
-    jax.block_until_ready(function())
-    times = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        jax.block_until_ready(function())
-        times.append(time.perf_counter() - start)
-    return min(times)
+HERE = Path(__file__).parent
+PEERS = HERE.parent / ".venv-peers" / "bin" / "python"
+STORED, DRAWN = HERE.parent / "docs" / "speed.json", HERE.parent / "docs" / "_static" / "speed.png"
+BATCH, ROUNDS, KEY = 1024, 7, jax.random.key(2511)
+MODES = "plain", "compiled"
+RANGE = 1 - 20.0 ** -np.linspace(0, 1, 11)[1:]  # 1/p from 1.35 to 20
 
 
-def matmul_rate(size: int = 2048) -> float:
-    """Floating-point operations a second of a single-precision (size, size) product."""
-    a = jnp.ones((size, size))
-    product = jax.jit(jnp.matmul)
-    return 2 * size**3 / seconds(lambda: product(a, a))
+class Size(NamedTuple):
+    """What is trained, and for how many steps a time is taken: of toylib, and of PyTorch."""
+
+    features: Features
+    n_hidden: int
+    sparsities: np.ndarray
+    models: int
+    steps: int
+    peer_steps: int
+
+    @property
+    def members(self) -> int:
+        return len(self.sparsities) * self.models
+
+    def start(self) -> Params:
+        """The initial models, (densities, 1, models)."""
+        keys = jax.random.split(KEY, self.models)
+        drawn = jax.vmap(lambda key: init(self.features.n_features, self.n_hidden, key=key))(keys)
+        shape = len(self.sparsities), 1, self.models
+        return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (*shape, *leaf.shape[1:])), drawn)
+
+    def train(self, n_steps: int, stream: int = 0) -> Run:
+        """These models in toylib."""
+        start = jax.tree.map(lambda leaf: leaf[:, 0], self.start())
+        options = {"n_hidden": self.n_hidden, "n_steps": n_steps, "batch_size": BATCH, "start": start}
+        options |= {"data_key": jax.random.key(stream), "snapshots": [n_steps], "progress": False}
+        return train_ensemble(self.features, self.sparsities, jax.random.split(KEY, self.models), **options)
+
+    def loss(self, params: Params) -> np.ndarray:
+        """The population loss by density, (densities,), the mean over its models; their leading axes may be merged."""
+        n = self.features.n_features
+        W, b = params.W.reshape(-1, self.models, self.n_hidden, n), params.b.reshape(-1, self.models, n)
+        found = []
+        for some, S in zip(zip(W, b, strict=True), self.sparsities, strict=True):
+            x, weights = self.features.population(S)
+            found.append(jax.vmap(lambda one, x=x, w=weights: loss(one, x, weights=w))(Params(*some)).mean())
+        return np.asarray(found)
+
+    def request(self) -> dict[str, Any]:
+        """These models for the peers."""
+        return {
+            "n_features": self.features.n_features,
+            "n_hidden": self.n_hidden,
+            "set_size": getattr(self.features, "set_size", 1),
+            "densities": [float(1 - S) for S in self.sparsities],
+            "models": self.models,
+            "batch": BATCH,
+        }
 
 
-def library(*, population: bool, steps: int = 2000) -> float:
-    """Seconds a model-step of `train_ensemble`."""
-    keys = jax.random.split(jax.random.key(0), MODELS)
-
-    def run() -> jax.Array:
-        return train_ensemble(
-            FEATURES,
-            [S],
-            keys,
-            n_hidden=HIDDEN,
-            n_steps=steps,
-            batch_size=BATCH,
-            population=population,
-            data_key=jax.random.key(1),
-            snapshots=[0, steps],
-            progress=False,
-        ).params
-
-    return seconds(run) / steps / MODELS
+SIZES = {
+    "n = 6, m = 3, two sets, 64 models": Size(Correlated(2, 3), 3, np.array([0.9]), 64, 4000, 150),
+    "n = 100, m = 20, ten densities": Size(Independent(100), 20, RANGE, 1, 400, 60),
+    "n = 400, m = 30, twenty densities": Size(Independent(400), 30, np.repeat(RANGE, 2), 1, 80, 8),
+}
 
 
-def plain(*, steps: int = 50) -> float:
-    """Seconds a model-step of the plain loop, on fresh batches."""
-    optimizer = optax.adam(1e-3)
+# The limit
 
-    def train(key: jax.Array) -> Params:
-        params = Params(0.01 * jax.random.normal(key, (HIDDEN, FEATURES.n_features)), jnp.zeros(FEATURES.n_features))
 
-        def step(i, carry):
-            params, state = carry
-            x = FEATURES.sample(S, BATCH, key=jax.random.fold_in(key, i))
-            updates, state = optimizer.update(jax.grad(rowwise_loss)(params, x), state)
-            return optax.apply_updates(params, updates), state
+def halves(size: Size) -> list[tuple[jax.Array, jax.Array]]:
+    """The densities and initial W (densities, models, m, n) of two halves, as training on two cores has them."""
+    p, W = jnp.asarray(1 - size.sparsities, jnp.float32), size.start().W[:, 0]
+    if len(p) == 1:
+        return [(p, half) for half in jnp.split(W, 2, axis=1)]
+    return list(zip(jnp.split(p, 2), jnp.split(W, 2), strict=True))
 
-        return jax.lax.fori_loop(0, steps, step, (params, optimizer.init(params)))[0]
 
-    def rowwise_loss(params: Params, x: jax.Array) -> jax.Array:
-        hidden = jax.vmap(lambda row: params.W @ row)(x)
-        output = jax.nn.relu(jax.vmap(lambda h: params.W.T @ h + params.b)(hidden))
-        return jnp.mean(jnp.sum(jnp.square(output - x), axis=1))
+def in_threads(function: Callable, parts: list) -> None:
+    """A function of each part, in a thread each."""
+    with ThreadPoolExecutor(len(parts)) as executor:
+        list(executor.map(lambda part: jax.block_until_ready(function(*part)), parts))
 
-    many = jax.jit(jax.vmap(train))
-    keys = jax.random.split(jax.random.key(0), MODELS)
-    check = partial(loss, x=FEATURES.sample(S, BATCH, key=keys[0]))
-    params = jax.tree.map(lambda leaf: leaf[0], many(keys))
-    np.testing.assert_allclose(rowwise_loss(params, check.keywords["x"]), check(params), rtol=1e-4)
-    return seconds(lambda: many(keys)) / steps / MODELS
+
+def products(size: Size) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    """The products of so many steps: ‖Wᵀ W x‖² has those of the loss, and its gradient takes no other pass."""
+    n, m = size.features.n_features, size.n_hidden
+    x = jax.random.uniform(KEY, (n, BATCH))
+
+    def energy(W: jax.Array) -> jax.Array:
+        z = (W.T @ W) @ x if n <= 2 * m else W.T @ (W @ x)
+        return jnp.square(z).sum() / 2
+
+    def gradient(W: jax.Array) -> jax.Array:
+        return jax.vmap(jax.grad(energy))(W) if len(W) > 1 else jax.grad(energy)(W[0])[None]
+
+    @jax.jit
+    def run(p: jax.Array, W: jax.Array) -> jax.Array:
+        return jax.lax.fori_loop(0, size.steps, lambda _, W: jax.lax.map(lambda w: w - 1e-9 * gradient(w), W), W)
+
+    return run
+
+
+def draws(size: Size) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    """The samples of so many steps, drawn once and thresholded for each density."""
+
+    @jax.jit
+    def run(p: jax.Array, W: jax.Array) -> jax.Array:
+        def step(i: jax.Array, total: jax.Array) -> jax.Array:
+            u = size.features.uniforms(BATCH, key=jax.random.fold_in(KEY, i))
+            drawn = jax.lax.map(lambda each: jax.lax.optimization_barrier(size.features.columns(each, u))[0, 0], p)
+            return total + drawn.sum()
+
+        return jax.lax.fori_loop(0, size.steps, step, jnp.zeros(()))
+
+    return run
+
+
+# The peers
+
+
+class Peers:
+    """The loops of benchmarks/peers.py in a process of their own."""
+
+    def __init__(self, process: subprocess.Popen, folder: Path) -> None:
+        """Take the process, and wait until it has loaded PyTorch."""
+        self.process, self.folder = process, folder
+        self.version = self._answer()["torch"]
+
+    def _answer(self) -> dict[str, Any]:
+        if not (line := self.process.stdout.readline()):
+            sys.exit("the peers stopped; what they said stands above")
+        return json.loads(line)
+
+    def train(self, mode: str, size: Size, steps: int, seed: int = 0) -> tuple[float, Params]:
+        """Seconds of so many steps, and the models after them, (densities · models, ...)."""
+        start, end = self.folder / "start.npz", self.folder / "end.npz"
+        np.savez(start, **{k: np.reshape(v, (size.members, *v.shape[3:])) for k, v in size.start()._asdict().items()})
+        request = {"mode": mode, "sizes": size.request(), "steps": steps, "seed": seed}
+        self.process.stdin.write(json.dumps(request | {"start": str(start), "end": str(end)}) + "\n")
+        self.process.stdin.flush()
+        took = self._answer()["seconds"]
+        with np.load(end) as found:
+            return took, Params(jnp.asarray(found["W"]), jnp.asarray(found["b"]))
+
+
+@contextmanager
+def peers() -> Iterator[Peers | None]:
+    """The peers, or None where there is no environment for them."""
+    if not PEERS.exists():
+        print("without PyTorch: `make bench-peers` makes an environment for it")
+        yield None
+        return
+    command = [str(PEERS), str(HERE / "peers.py"), str(machine()["cores"])]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process,
+    ):
+        yield Peers(process, Path(folder))
+        process.stdin.close()
+
+
+# The table
+
+
+def measure(found: Peers | None) -> dict[str, dict[str, dict[str, float]]]:
+    """Microseconds a model-step of everything, by size: in each round one after the other, then the median."""
+    table = {}
+    for name, size in SIZES.items():
+        parts, limit, draw = halves(size), products(size), draws(size)
+        timed: dict[str, tuple[int, Callable[[], float]]] = {
+            "toylib": (size.steps, lambda size=size: once(lambda: size.train(size.steps).params)),
+            "products": (size.steps, lambda f=limit, parts=parts: once(lambda: in_threads(f, parts))),
+            "draws": (size.steps, lambda f=draw, parts=parts: once(lambda: in_threads(f, parts))),
+        }
+        for mode in MODES if found else ():
+            timed[mode] = (
+                size.peer_steps,
+                lambda mode=mode, size=size: found.train(mode, size, size.peer_steps)[0],
+            )
+        for _, function in timed.values():
+            function()  # compiles
+        times: dict[str, list[float]] = {what: [] for what in timed}
+        for _ in range(ROUNDS):
+            for what, (steps, function) in timed.items():
+                times[what].append(1e6 * function() / steps / size.members)
+        table[name] = {what: spread(each) for what, each in times.items()}
+    return table
+
+
+def show(table: dict[str, dict[str, dict[str, float]]]) -> None:
+    """Print the table: medians, and in brackets the range over the rounds."""
+    for name, row in table.items():
+        print(f"{name}: µs a model-step")
+        ours, limit = row["toylib"]["median"], row["products"]["median"]
+        for what, each in row.items():
+            ratio = {"toylib": f"{ours / limit:5.2f} × the products", "products": "", "draws": ""}.get(
+                what, f"{each['median'] / ours:5.1f} × toylib"
+            )
+            print(f"  {what:10}{each['median']:9.1f} [{each['low']:.1f}, {each['high']:.1f}]  {ratio}")
+
+
+def losses() -> None:
+    """Print the population loss that toylib reaches on eight streams, and that of one of each peer beside it."""
+    with peers() as found:
+        if found is None:
+            return
+        for name, size in SIZES.items():
+            ours = np.asarray([size.loss(size.train(2000, stream).params) for stream in range(8)])
+            mean, deviation = ours.mean(0), ours.std(0, ddof=1)
+            print(f"{name}: population loss after 2,000 steps, toylib on 8 streams {mean.mean():.5f}")
+            for mode in MODES:
+                theirs = size.loss(found.train(mode, size, 2000, seed=1)[1])
+                off = np.abs(theirs - mean) / deviation
+                inside = np.mean((theirs >= ours.min(0)) & (theirs <= ours.max(0)))
+                print(
+                    f"  {mode:10}{theirs.mean():.5f}; at most {off.max():.1f} standard deviations of a stream away, "
+                    f"{inside:.0%} of densities inside the range of the 8"
+                )
+
+
+NAMES = {
+    "plain": ("PyTorch, as in notebooks", ORANGE, "diamond"),
+    "compiled": ("PyTorch, at its best", PINK, "square"),
+    "toylib": ("toylib", BLUE, "circle"),
+    "products": ("products alone", MUTED, "line-ns-open"),
+}
+
+
+def picture(stored: dict[str, Any]) -> go.Figure:
+    """The table as a picture: a row for each size, a point for each median."""
+    table = stored["microseconds"]
+    sizes = list(table)[::-1]
+    title = {"title_text": "toylib beside PyTorch, and beside its matrix products alone", "title_y": 0.96}
+    legend = {"orientation": "h", "y": 1, "yanchor": "bottom", "x": -0.3}
+    figure = go.Figure(
+        layout={"template": THEME, "width": WIDTH, "height": 320, "legend": legend, "margin_t": 75, **title}
+    )
+    for what, (label, color, symbol) in NAMES.items():
+        rows = [table[size][what] for size in sizes]
+        median = [row["median"] for row in rows]
+        ends = {
+            "type": "data",
+            "array": [row["high"] - row["median"] for row in rows],
+            "arrayminus": [row["median"] - row["low"] for row in rows],
+        }
+        marker = {"color": color, "symbol": symbol, "size": 11, "line": {"color": color, "width": 2}}
+        figure.add_scatter(x=median, y=sizes, error_x=ends, mode="markers", marker=marker, name=label)
+    figure.update_xaxes(type="log", dtick=1, title_text=f"microseconds a model-step, on {stored['cores']} cores")
+    return figure
 
 
 def main() -> None:
-    """Print the table."""
-    rate = matmul_rate()
-    products = 4 * FEATURES.n_features**2 * BATCH  # Wᵀ W x forward, and the gradient of Wᵀ W back
-    print(f"matrix product rate: {rate / 1e9:.0f} GFLOP/s; {MODELS} models, n = 6, m = {HIDDEN}, batch {BATCH:,}")
-    times = {
-        "train_ensemble, population": library(population=True),
-        "train_ensemble, fresh batches": library(population=False),
-        "plain vmapped loop, fresh batches": plain(),
-    }
-    peer = times["plain vmapped loop, fresh batches"]
-    print(f"{'':34}{'µs a model-step':>16}{'time × rate':>17}{'speed-up':>9}{'of the limit':>14}")
-    for name, took in times.items():
-        limit = products / rate
-        print(f"{name:34}{took * 1e6:16.1f}{took * rate / 1e6:11.2f} MFLOP{peer / took:8.1f}×{limit / took:13.0%}")
+    """Print the table; with the peers, store it."""
+    with peers() as found:
+        table = measure(found)
+        show(table)
+        if found:
+            about = machine() | {"date": datetime.date.today().isoformat(), "rounds": ROUNDS, "batch": BATCH}
+            about["versions"]["torch"] = found.version
+            stored = about | {"microseconds": table}
+            STORED.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
+            picture(stored).write_image(DRAWN, scale=2)
+            print(f"stored in {STORED.relative_to(HERE.parent)} and {DRAWN.relative_to(HERE.parent)}")
 
 
 if __name__ == "__main__":
-    main()
+    losses() if sys.argv[1:] == ["losses"] else main()

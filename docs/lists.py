@@ -4,6 +4,7 @@ import importlib
 import re
 from collections.abc import Mapping
 from types import ModuleType
+from typing import Any
 
 from nbformat import NotebookNode
 
@@ -124,6 +125,25 @@ def _room(room: ModuleType) -> str:
             "",
         ]
     return "\n".join(lines)
+
+
+def speed(stored: Mapping[str, Any]) -> str:
+    """The table of docs/speed.json, which `python -m benchmarks.training` writes, and what it was measured on."""
+    versions = ", ".join(f"{name} {version}" for name, version in stored["versions"].items())
+    header = ("µs a model-step", "PyTorch, as in notebooks", "PyTorch, at its best", "toylib", "products", "draws")
+    rows = []
+    for size, row in stored["microseconds"].items():
+        ours = row["toylib"]["median"]
+        cells = {what: f"{each['median']:.3g} ({each['low']:.3g} to {each['high']:.3g})" for what, each in row.items()}
+        for what in ("plain", "compiled"):
+            cells[what] += f", {row[what]['median'] / ours:.1f}×"
+        cells["toylib"] += f", {ours / row['products']['median']:.2f} of its products"
+        rows.append((size, *(cells[what] for what in ("plain", "compiled", "toylib", "products", "draws"))))
+    about = (
+        f"{stored['processor']}, {stored['cores']} cores; {versions}; {stored['date']}. Medians of {stored['rounds']} "
+        f"rounds and their range; batch {stored['batch']:,}. A factor is the time of PyTorch over that of toylib."
+    )
+    return "\n".join([*_table(header, rows), "", about, ""])
 
 
 def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:

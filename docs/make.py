@@ -51,6 +51,7 @@ def gather(notebooks: Path, folder: Path) -> None:
     try:
         criteria = read_criteria(ROOT / "notebooks" / "criteria.toml")
         texts = lists.reference() | {"claims.md": lists.register(stored, criteria)}
+        texts["speed_table.md"] = lists.speed(json.loads((DOCS / "speed.json").read_text(encoding="utf-8")))
         texts["cards.md"] = lists.cards(stored, (ROOT / "README.md").read_text(encoding="utf-8"))
     except ValueError as error:
         sys.exit(str(error))

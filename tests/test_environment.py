@@ -32,6 +32,7 @@ TARGETS = [
     "notebooks",
     "results",
     "bench",
+    "bench-peers",
     "site",
     "lock",
     "newest",
@@ -223,7 +224,7 @@ def installs(calls):
 def test_help_is_the_default_and_lists_every_target(sandbox):
     environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
     text = printed(["make"], cwd=sandbox.folder, env=environment)
-    assert re.findall(r"^  ([a-z]+) +\S", text, flags=re.MULTILINE) == TARGETS
+    assert re.findall(r"^  ([a-z-]+) +\S", text, flags=re.MULTILINE) == TARGETS
     phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     assert sorted(phony[1].split()) == sorted(TARGETS)
 

@@ -108,7 +108,7 @@ def shown(page):
 
 
 def test_the_pages_are_there(site):
-    wanted = {"index", "claims", "numbers", "sweeps", "api", "search", "genindex", *NOTEBOOKS}
+    wanted = {"index", "claims", "numbers", "sweeps", "speed", "api", "search", "genindex", *NOTEBOOKS}
     assert {f"{name}.html" for name in wanted} <= everything(site).keys()
     assert (site / ".nojekyll").exists()
     assert [path.name for path in site.parent.iterdir() if path != site] == []  # nothing is left beside it

@@ -39,7 +39,8 @@ def one_step(
     radius = check_attack(params, x, (None,), radius)
     check_real("noise", noise, "it is the norm of the random start, 0 for none", least=0)
     slope = jax.grad(partial(attacked_error, params, x))
-    if not is_traced(noise) and noise == 0:
+    quiet = noise == 0  # traced inside of a compilation even if noise is not
+    if not is_traced(quiet) and quiet:
         return radius * unit(slope(jnp.zeros_like(x)))
     start = jnp.minimum(noise, radius) * unit(jax.random.normal(needed(key, "one_step with noise"), x.shape))
     moved = start + radius * unit(slope(start))

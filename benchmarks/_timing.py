@@ -1,0 +1,50 @@
+"""Times, and what they were measured on."""
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+REPEATS = 5
+
+
+def seconds(function: Callable[[], Any]) -> float:
+    """The least of REPEATS times, after a call that compiles."""
+    jax.block_until_ready(function())
+    return min(once(function) for _ in range(REPEATS))
+
+
+def once(function: Callable[[], Any]) -> float:
+    """Seconds that a call takes."""
+    start = time.perf_counter()
+    jax.block_until_ready(function())
+    return time.perf_counter() - start
+
+
+def matmul_rate(size: int = 2048) -> float:
+    """Floating-point operations a second of a single-precision (size, size) product."""
+    a = jnp.ones((size, size))
+    product = jax.jit(jnp.matmul)
+    return 2 * size**3 / seconds(lambda: product(a, a))
+
+
+def spread(times: Sequence[float]) -> dict[str, float]:
+    """Median, least and largest of some times."""
+    return {"median": statistics.median(times), "low": min(times), "high": max(times)}
+
+
+def machine() -> dict[str, Any]:
+    """The processor, the cores that this process may use, and the versions that decide how fast it computes."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    versions = {"python": platform.python_version()} | {name: version(name) for name in ("jax", "jaxlib", "optax")}
+    return {"processor": named[0] if named else platform.machine(), "cores": cores, "versions": versions}
