@@ -149,8 +149,11 @@ def ascend(
         The best δ of each start (s, n), in the order of `starts`, and their errors (s,).
     """
 
+    z = (x @ params.W.T) @ params.W + params.b
+    seen = radius * (params.W @ basis).T  # (d, m): what the model has of δ, in as many products as W alone takes
+
     def error_at(q: jax.Array, activation: Callable[[jax.Array], jax.Array] = jax.nn.relu) -> jax.Array:
-        return attacked_error(params, x, radius * (basis @ q), activation)
+        return jnp.square(activation(z + (q @ seen) @ params.W) - x).sum()
 
     def smooth(u: jax.Array) -> jax.Array:
         return jax.nn.relu(u) if smoothing is None else jax.nn.softplus(u / smoothing) * smoothing
@@ -167,10 +170,10 @@ def ascend(
     project = jax.vmap(partial(optax.projections.projection_l2_ball, scale=1.0))
 
     def step(t: jax.Array, state: tuple) -> tuple:
-        q, best, highest = state
-        q = project(q + 2 * (1 - t / n_steps) * unit(slopes(q)))
-        higher = errors(q) > highest
-        return q, jnp.where(higher[:, None], q, best), jnp.maximum(highest, errors(q))
+        q, slope, best, highest = state
+        q = project(q + 2 * (1 - t / n_steps) * unit(slope))
+        error, slope = errors(q), slopes(q)  # together, because they have the pre-activations in common
+        return q, slope, jnp.where((error > highest)[:, None], q, best), jnp.maximum(highest, error)
 
-    _, best, highest = jax.lax.fori_loop(0, n_steps, step, (q, q, errors(q)))
+    *_, best, highest = jax.lax.fori_loop(0, n_steps, step, (q, slopes(q), q, errors(q)))
     return radius * (best @ basis.T), highest
