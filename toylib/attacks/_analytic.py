@@ -134,7 +134,7 @@ def _most_harmful_in_mean(params: Params, X: jax.Array, radius: jax.Array, signs
     pushes = radius * _pushes(params, directions)
     # Gains, because the errors may all be large and alike; and all at once, because a running sum loses digits.
     clean = jax.vmap(lambda x: attacked_error(params, x, jnp.zeros_like(x)))(X)
-    gains = jax.lax.map(lambda x: _errors(params, x, pushes), X) - clean[:, None]
+    gains = jax.lax.map(lambda x: _errors(params, x, pushes), X, batch_size=64) - clean[:, None]
     best = gains.mean(0).argmax()
     return best, directions[best]
 
@@ -147,7 +147,12 @@ def _pushes(params: Params, directions: jax.Array) -> jax.Array:
 def _errors(params: Params, x: jax.Array, pushes: jax.Array) -> jax.Array:
     """The error of x (n,) under each push (k, n); returns (k,)."""
     z = (x @ params.W.T) @ params.W + params.b
-    return jnp.square(jax.nn.relu(z[None] + pushes) - x[None]).sum(1)
+
+    def add(j: jax.Array, errors: jax.Array) -> jax.Array:
+        return errors + jnp.square(jax.nn.relu(z[j] + pushes[:, j]) - x[j])
+
+    # Unit by unit, because for many samples at once XLA sums (samples, k, n) over its last axis one number at a time.
+    return jax.lax.fori_loop(0, len(x), add, jnp.zeros(len(pushes)))
 
 
 def _directions(params: Params, signs: Signs) -> jax.Array:
