@@ -1,6 +1,6 @@
 """Trains the full-size models of notebook 4 under attack and writes what became of them to adversarial_training_*.nc.
 
-    make results        about an hour on 2 cores for this script; stopped, it goes on where it was when called again
+    make results        half an hour on 2 cores for this script; stopped, it goes on where it was when called again
 
 Four labelled datasets (xarray.open_dataset), every model with 40 features of equal importance: `map` crosses what the
 model trains on with seed, density and attack norm (8 hidden dimensions), `budget` repeats the paper's attack under
@@ -10,6 +10,7 @@ Attributes hold key, sizes and versions.
 """
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -237,8 +238,9 @@ def path(name: str) -> Path:
 def main() -> None:
     """Sweep, and write what the notebook shows."""
     for name, (function, grid) in SWEEPS.items():
-        norms = grid["norm"][0]
-        data = sweeps.run(function, grid, store=path(name).with_suffix(".zarr"), batch=len(norms), **FIXED).load()
+        store, size = path(name).with_suffix(".zarr"), len(grid["norm"][0])
+        with ThreadPoolExecutor(2) as executor:  # one batch trains while another is measured
+            data = sweeps.run(function, grid, store=store, batch=size, executor=executor, **FIXED).load()
         models = int(np.prod([data.sizes[axis] for axis in grid]))
         shown = data.drop_vars([key for key in ("W", "b") if key in data])
         if name == "map":
