@@ -205,7 +205,7 @@ def advance(setting: Setting, inputs: Inputs, params: Params, opt_state: Any, st
 
     Densities are taken one after the other within a step: the members of one share their data, and their products with
     it, (c · n, n) by (n, batch), stay in the cache. Both measure faster than one batched product over densities.
-    Samples are columns from the draw on, so that nothing as long as the batch is transposed.
+    Samples are columns from the draw on, so that nothing as long as the batch is transposed for a density or a model.
 
     Returns:
         Parameters and optimizer states; population losses, NaN where a parameter is not finite, and whether they are
