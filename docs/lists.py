@@ -134,7 +134,7 @@ def speed(stored: Mapping[str, Any]) -> str:
     rows = []
     for size, row in stored["microseconds"].items():
         ours = row["toylib"]["median"]
-        cells = {what: f"{each['median']:.3g} ({each['low']:.3g} to {each['high']:.3g})" for what, each in row.items()}
+        cells = {what: "{median:,.4g} ({low:,.4g} to {high:,.4g})".format(**each) for what, each in row.items()}
         for what in ("plain", "compiled"):
             cells[what] += f", {row[what]['median'] / ours:.1f}×"
         cells["toylib"] += f", {ours / row['products']['median']:.2f} of its products"

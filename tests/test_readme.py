@@ -1,5 +1,6 @@
 """The README says what the stored notebooks say."""
 
+import json
 import re
 from pathlib import Path
 
@@ -44,6 +45,19 @@ def test_the_number_of_stored_models_is_that_of_the_file():
             models += stored.failed.size
             assert not stored.failed.any()
     assert f"({models:,} models in four resumable sweeps)" in README
+
+
+def test_the_times_are_those_of_the_stored_run():
+    stored = json.loads((TOP / "docs" / "speed.json").read_text(encoding="utf-8"))
+    rows = stored["microseconds"].values()
+    assert (stored["cores"], stored["batch"]) == (2, 1024)
+    ours = "{:.1f}, {:.0f} and {:,.0f} µs".format(*(row["toylib"]["median"] for row in rows))
+    best = "{:.1f}, {:.1f} and {:.1f} times".format(
+        *(row["compiled"]["median"] / row["toylib"]["median"] for row in rows)
+    )
+    said = " ".join(README.split())
+    for quoted in (ours, best, f"batch 1,024, {stored['date']};"):
+        assert quoted in said
 
 
 def test_the_example_runs(capsys):

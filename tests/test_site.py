@@ -207,6 +207,23 @@ def test_every_cell_and_printed_line_is_on_its_page(site, name):
             assert re.sub(r"\s+", " ", text).strip() in blocks
 
 
+def test_the_table_of_times_says_what_is_stored():
+    each = {"low": 1.5, "high": 45.0}
+    times = {"toylib": 3.0, "products": 2.0, "draws": 1.7, "plain": 39.0, "compiled": 12.0}
+    row = {what: each | {"median": median} for what, median in times.items()}
+    about = {"processor": "P", "cores": 3, "versions": {"jax": "9"}, "date": "2026-01-02", "rounds": 5, "batch": 64}
+    lines = lists.speed(about | {"microseconds": {"n = 6": row}}).splitlines()
+    assert [cell.strip() for cell in lines[2].strip("|").split("|")] == [
+        "n = 6",
+        "39 (1.5 to 45), 13.0×",
+        "12 (1.5 to 45), 4.0×",
+        "3 (1.5 to 45), 1.50 of its products",
+        "2 (1.5 to 45)",
+        "1.7 (1.5 to 45)",
+    ]
+    assert lines[4].startswith("P, 3 cores; jax 9; 2026-01-02. Medians of 5 rounds")
+
+
 def test_the_register_is_made_from_the_notebooks(site):
     page = parsed(site / "claims.html")
     cells = [re.sub(r"\s+", " ", cell.text).strip() for cell in page.all("td")]
