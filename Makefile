@@ -60,7 +60,7 @@ bench-peers: ## make the environment of PyTorch that bench compares with (5 GB o
 	@c++ --version > /dev/null || { echo "There is no c++: install one, such as g++ or clang." >&2; exit 1; }
 	rm -rf .venv-peers
 	$(PYTHON) -m venv .venv-peers
-	.venv-peers/bin/python -m pip -qq --no-input --disable-pip-version-check install -r benchmarks/peers.txt
+	.venv-peers/bin/python -m pip --no-input --disable-pip-version-check install -r benchmarks/peers.txt
 
 site: .venv/.installed ## build the static site from the stored notebooks
 	@$(PY) docs/make.py $(ARGS)

@@ -1,6 +1,5 @@
 """Times, and what they were measured on."""
 
-import os
 import platform
 import statistics
 import time
@@ -11,6 +10,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+
+from toylib.training._parts import cores
 
 REPEATS = 5
 
@@ -45,6 +46,5 @@ def machine() -> dict[str, Any]:
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     versions = {"python": platform.python_version()} | {name: version(name) for name in ("jax", "jaxlib", "optax")}
-    return {"processor": named[0] if named else platform.machine(), "cores": cores, "versions": versions}
+    return {"processor": named[0] if named else platform.machine(), "cores": cores(), "versions": versions}

@@ -1,7 +1,7 @@
 """Time per model-step of `train_ensemble`, beside PyTorch and beside its products alone, in one run.
 
-A model-step is one update of one model on a fresh batch of 1,024, with Adam. Three sizes: the octahedron's, and those
-of the paper's first and second figures of many models. Peers are the two loops of benchmarks/peers.py, in the
+A model-step is one update of one model on a fresh batch of 1,024, with Adam. Three sizes: the octahedron's, that of
+the adversarial examples, and that of the geometries. Peers are the two loops of benchmarks/peers.py, in the
 environment that `make bench-peers` makes; without it toylib is timed alone. The limit is the five products of a step,
 two forward and three back (with the Gram matrix, one and one), chained so that nothing else is done, at these shapes
 and on all cores, in the threads of training. What a draw takes is timed too: uniform numbers, once for all models of a
@@ -32,6 +32,7 @@ from toylib.features import Correlated, Features, Independent
 from toylib.figures.style import BLUE, MUTED, ORANGE, PINK, THEME, WIDTH
 from toylib.model import Params, init, loss
 from toylib.training import Run, train_ensemble
+from toylib.training._parts import cores
 
 HERE = Path(__file__).parent
 PEERS = HERE.parent / ".venv-peers" / "bin" / "python"
@@ -101,12 +102,12 @@ SIZES = {
 # The limit
 
 
-def halves(size: Size) -> list[tuple[jax.Array, jax.Array]]:
-    """The densities and initial W (densities, models, m, n) of two halves, as training on two cores has them."""
+def parts_of(size: Size) -> list[tuple[jax.Array, jax.Array]]:
+    """The densities and initial W (densities, models, m, n) of a part for each core."""
     p, W = jnp.asarray(1 - size.sparsities, jnp.float32), size.start().W[:, 0]
     if len(p) == 1:
-        return [(p, half) for half in jnp.split(W, 2, axis=1)]
-    return list(zip(jnp.split(p, 2), jnp.split(W, 2), strict=True))
+        return [(p, part) for part in jnp.array_split(W, cores(), axis=1)]
+    return list(zip(jnp.array_split(p, cores()), jnp.array_split(W, cores()), strict=True))
 
 
 def in_threads(function: Callable, parts: list) -> None:
@@ -184,7 +185,7 @@ def peers() -> Iterator[Peers | None]:
         print("without PyTorch: `make bench-peers` makes an environment for it")
         yield None
         return
-    command = [str(PEERS), str(HERE / "peers.py"), str(machine()["cores"])]
+    command = [str(PEERS), str(HERE / "peers.py"), str(cores())]
     with (
         tempfile.TemporaryDirectory() as folder,
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process,
@@ -200,7 +201,7 @@ def measure(found: Peers | None) -> dict[str, dict[str, dict[str, float]]]:
     """Microseconds a model-step of everything, by size: in each round one after the other, then the median."""
     table = {}
     for name, size in SIZES.items():
-        parts, limit, draw = halves(size), products(size), draws(size)
+        parts, limit, draw = parts_of(size), products(size), draws(size)
         timed: dict[str, tuple[int, Callable[[], float]]] = {
             "toylib": (size.steps, lambda size=size: once(lambda: size.train(size.steps).params)),
             "products": (size.steps, lambda f=limit, parts=parts: once(lambda: in_threads(f, parts))),

@@ -172,7 +172,7 @@ class Features(ABC):
     def uniforms(self, batch_size: int, *, key: jax.Array) -> jax.Array:
         """The numbers of which samples are made, (n_uniforms, batch_size): what `sample` and training draw alike.
 
-        Drawn sample by sample, as they always were, and transposed once: that takes 3 % of a step of training.
+        Drawn sample by sample, as they always were, and transposed once, which is a small part of a step of training.
         """
         return jax.random.uniform(key, (batch_size, self.n_uniforms)).T
 

@@ -1,7 +1,7 @@
 """Parts of an ensemble side by side, a thread each.
 
 XLA spreads one product over the cores, but those of training are too small for that to pay: at n = 100 a single core
-does them as fast as two. Two halves of the densities, each with its own copy of the stream, take 0.6 of the time.
+does them as fast as two. Two halves of the densities, each with its own copy of the stream, take less time together.
 """
 
 import os

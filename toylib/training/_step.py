@@ -180,8 +180,8 @@ def _losses(setting: Setting, inputs: Inputs, members: Params, x: Any, weights: 
 def over(function: Callable, in_axes: Sequence[int | None]) -> Callable:
     """`jax.vmap`, but over a single member a plain call.
 
-    XLA orders the products of one model so that no batch is transposed, and those of several, batched, it does not: at
-    n = 100 the step then takes 1.6 times as long.
+    XLA orders the products of one model so that no batch is transposed; those of several, batched, it does not, and at
+    n = 100 this shows.
     """
 
     def mapped(*args: Any) -> Any:
