@@ -376,7 +376,7 @@ def main() -> None:
     for name, text in _DESCRIPTIONS.items():
         data[name].attrs["description"] = text
     scales = {name: float(np.abs(data[name]).max()) / 32767 for name in ("W", "b", "octahedron_W", "octahedron_b")}
-    encoding = {name: {"dtype": "int16", "scale_factor": scale, "_FillValue": None} for name, scale in scales.items()}
+    encoding = {name: {"dtype": "int16", "scale_factor": scale, "_FillValue": -32768} for name, scale in scales.items()}
     unfinished = PATH.with_suffix(".unfinished")
     data.to_netcdf(unfinished, engine="scipy", encoding=encoding)
     unfinished.replace(PATH)

@@ -139,10 +139,10 @@ def linked(
             {**ringed, "mode": "markers", "marker": ring},
         ]
     lines = [level(y, x1=1) for y in (levels or {}).values()]
-    wide, high, far = around(x, log=True), around(np.hstack([0, u])), around(np.hstack([0, v]))
-    small = {"size": 10}
-    labels = [Label(name, MUTED, float(np.log10(wide[0])), y) for name, y in (levels or {}).items()]
-    notes = names(labels, high, 175, [0.0] * len(labels), font=small, yanchor="bottom") if labels else []
+    wide, high, far = around(x, log=True), *(around(np.hstack([0, part]), margin=0.1) for part in (u, v))
+    labels = [Label(name, MUTED, float(np.log10(wide[1])), y) for name, y in (levels or {}).items()]
+    right = {"font": {"size": 10}, "yanchor": "bottom", "xanchor": "right", "xshift": 0}
+    notes = [{**note, **right} for note in names(labels, high, 175, [0.0] * len(labels))]
     layout = framed(title, 480, showlegend=False, shapes=lines, annotations=notes, margin={"t": 55, "r": 20})
     layout |= _LINKED[0].axes(axis("", wide, log=True), axis(first, high))
     layout |= _LINKED[1].axes(axis(x_title, wide, log=True), axis(second, far))
