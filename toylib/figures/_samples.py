@@ -138,7 +138,7 @@ def linked(
             {**every, "mode": "markers", "marker": {"color": color, **marker}},
             {**ringed, "mode": "markers", "marker": ring},
         ]
-    lines = [level(y, x1=1) for y in (levels or {}).values()]
+    lines = [level(y) for y in (levels or {}).values()]
     wide, high, far = around(x, log=True), *(around(np.hstack([0, part]), margin=0.1) for part in (u, v))
     labels = [Label(name, MUTED, float(np.log10(wide[1])), y) for name, y in (levels or {}).items()]
     right = {"font": {"size": 10}, "yanchor": "bottom", "xanchor": "right", "xshift": 0}
