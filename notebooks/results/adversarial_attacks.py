@@ -1,6 +1,6 @@
 """Trains and attacks the full-size models of notebook 3 and writes what they suffered to adversarial_attacks.nc.
 
-    make results        25 minutes on 2 cores for this script; stopped, it goes on where it was when called again
+    make results        half an hour on 2 cores for this script; stopped, it goes on where it was when called again
 
 One labelled dataset (xarray.open_dataset) of four sweeps, whose variables begin with their names but for the first:
 `large` models have 100 features in 20 dimensions and one stream of fresh data per seed; their weights and biases are
