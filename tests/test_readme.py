@@ -46,7 +46,7 @@ def test_the_number_of_stored_models_is_that_of_the_file():
         with xr.open_dataset(path, engine="scipy") as stored:
             models += stored.failed.size
             assert not stored.failed.any()
-    assert f"({models:,} models in four resumable sweeps)" in README
+    assert f"({models:,} models in six resumable sweeps)" in README
 
 
 def test_the_times_are_those_of_the_stored_run():
