@@ -6,9 +6,8 @@ Labelled datasets (xarray.open_dataset), every model with 40 features: `map` cro
 density and attack norm (8 hidden dimensions, equal importance), `seeds` has eight more seeds of the paper's attack and
 of its control, `mixture` trains on half clean samples, `budget` repeats the paper's attack under other schedules,
 `capacity` varies the number of hidden dimensions, with decaying importance, `release` attacks a trained model and then
-stops. A seed has initial weights, a
-data stream and test samples of its own. Norms are fractions of the mean input norm E‖x‖. Weights are rounded to 16
-bits. Attributes hold key, sizes and versions.
+stops. A seed has initial weights, a data stream and test samples of its own. Norms are fractions of the mean input norm
+E‖x‖. Weights are rounded to 16 bits. Attributes hold key, sizes and versions.
 """
 
 from collections.abc import Callable, Sequence
@@ -257,8 +256,12 @@ def path(name: str) -> Path:
 
 
 def rounding(values: np.ndarray) -> dict[str, Any]:
-    """How xarray stores an array in 16 bits: whole numbers times a scale, at most half a scale from the exact ones."""
-    return {"dtype": "int16", "scale_factor": float(np.abs(values).max()) / np.iinfo(np.int16).max or 1.0}
+    """How xarray stores an array in 16 bits: whole numbers times a scale, at most half a scale from the exact ones.
+
+    What is not finite, of a model that diverged, is stored as NaN.
+    """
+    largest = np.abs(values[np.isfinite(values)]).max(initial=0.0)
+    return {"dtype": "int16", "scale_factor": float(largest) / 32767 or 1.0, "_FillValue": np.int16(-32768)}
 
 
 def main() -> None:

@@ -171,7 +171,7 @@ def represented(W: ArrayLike, dimensionality: ArrayLike, *, title: str, kept: fl
         W: (m, n).
         dimensionality: (n,), D_i.
         title: of the figure.
-        kept: norm above which a feature counts as kept, drawn as a line.
+        kept: norm above which a feature counts as kept, drawn as a line; NaN for a model of NaN, which has none.
     """
     W = checked("W", W, None, None)
     D = checked("dimensionality", dimensionality, W.shape[1])
