@@ -111,9 +111,10 @@ def test_only_matrices_are_measured():
         (ideal().at[0, 0].set(0.55), True),  # one that is a little longer than half of the longest
         (ideal().at[0, 0].set(0.45), False),
         (pairs(), False),
-        (pairs().at[:, M:].mul(0.05), True),  # a trace of 0.05 is allowed
-        (pairs().at[:, M:].mul(0.12), False),  # one of 0.12 is not
-        (ideal().at[0, 1].set(0.2), False),
+        (pairs().at[:, M:].mul(0.22), True),  # a trace of 0.22 is allowed
+        (pairs().at[:, M:].mul(0.27), False),  # one of 0.27 is not
+        (ideal().at[0, 1].set(0.2), True),  # D of 0.92 in the mean
+        (pairs().at[:, M:].mul(0.22) + 0.2 * jnp.roll(ideal(), 1, axis=0), False),  # traces of 0.22 each, but D of 0.89
     ],
 )
 def test_eliminated_at_any_length_of_the_model(W, gone, length):

@@ -24,8 +24,12 @@ KEPT = 0.5
 """A feature is kept where ‖W_i‖ exceeds this share of the longest: half, where few models have any feature."""
 GIVEN_UP = 0.1
 """A model has given up where it keeps less than this share of the ideal model's saving."""
-CLEAN_DIMENSIONALITY, CLEAN_INTERFERENCE = 0.95, 0.1
-"""Superposition counts as eliminated above the one, in the mean over kept features, and below the other, anywhere."""
+CLEAN_DIMENSIONALITY, CLEAN_INTERFERENCE = 0.9, 0.25
+"""Superposition counts as eliminated above the one, in the mean over kept features, and below the other, anywhere.
+
+Both stand where few models are. Attacks leave traces of interference of up to a fifth of the largest squared norm,
+which 0.1 would cut through; pairs that share a dimension have 0.4 and more.
+"""
 
 
 Values = jax.Array | np.ndarray
@@ -130,8 +134,8 @@ def given_up(kept_saving: ArrayLike) -> np.ndarray:
 def eliminated(found: Superposition, kept_saving: ArrayLike, n_hidden: int) -> np.ndarray:
     """Whether no superposition is left in a model that has not given up and uses every dimension.
 
-    Exactly m features are kept, their mean dimensionality is above 0.95, and no entry of WᵀW off the diagonal reaches a
-    tenth of the largest squared norm.
+    Exactly m features are kept, their mean dimensionality is above 0.9, and no entry of WᵀW off the diagonal reaches a
+    quarter of the largest squared norm.
 
     Args:
         found: of one model, or with leading axes.
