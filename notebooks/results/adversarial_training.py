@@ -1,6 +1,6 @@
 """Trains the full-size models of notebook 4 under attack and writes what became of them to adversarial_training_*.nc.
 
-    make results        MINUTES on 2 cores for this script; stopped, it goes on where it was when called again
+    make results        an hour of one core for this script; stopped, it goes on where it was when called again
 
 Labelled datasets (xarray.open_dataset), every model with 40 features: `map` crosses what the model trains on with seed,
 density and attack norm (8 hidden dimensions, equal importance), `seeds` has eight more seeds of the paper's attack and
