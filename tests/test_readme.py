@@ -38,7 +38,9 @@ def test_the_number_of_stored_models_is_that_of_the_file():
     with np.load(results / "training_dynamics.npz", allow_pickle=False) as stored:
         assert f"({len(stored['S']):,} models)" in README
     with xr.open_dataset(results / "adversarial_attacks.nc", engine="scipy") as stored:
-        assert f"({stored.V_dataset.size + stored.small_upper.isel(small_fraction=0).size} models, " in README
+        small = stored.small_upper_nonempty.isel(small_fraction=0)
+        models = stored.V_dataset.size + stored.setting_V.size + small.size + stored.sizes["run"]
+        assert f"({models} models, " in README
     models = 0
     for path in results.glob("adversarial_training_*.nc"):
         with xr.open_dataset(path, engine="scipy") as stored:

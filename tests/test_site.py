@@ -227,8 +227,8 @@ def test_the_table_of_times_says_what_is_stored():
 def test_the_register_is_made_from_the_notebooks(site):
     page = parsed(site / "claims.html")
     cells = [re.sub(r"\s+", " ", cell.text).strip() for cell in page.all("td")]
-    rows = [cells[i : i + 5] for i in range(0, len(cells), 5)]
     found = lists.claims(NOTEBOOKS)
+    rows = [cells[i : i + 5] for i in range(0, 5 * len(found), 5)]  # below them: criteria that were changed
     assert len(rows) == len(found) > 30
     smart = str.maketrans({"…": "...", "’": "'", "–": "--"})
     for (name, sentence, criterion, measured, verdict), claims in zip(rows, in_tables(found), strict=True):
@@ -240,7 +240,7 @@ def test_the_register_is_made_from_the_notebooks(site):
     links = {a.attributes["href"] for a in page.all("a")}
     assert {f"{name}.html#{claim.cell}" for claim, name in found.items()} <= links
     headings = [h.text.rstrip("#") for h in page.all("h2") if h.text.strip() != "Contents"]
-    assert headings == ["What the paper says", "What other papers say", "Our own questions"]
+    assert headings[:3] == ["What the paper says", "What other papers say", "Our own questions"]
 
 
 def in_tables(claims):

@@ -129,14 +129,23 @@ def attacked(*arrays):
     return attacked_sample(*arrays, title="Title", limits=LIMITS).figure()
 
 
+def shown(name):
+    """Return the arrays of an input and the features, from 1, that are drawn of it: all, or 24 of more than 40."""
+    x, _, before, after = arrays = INPUTS[name]
+    features = list(range(len(x)))
+    if len(x) > 40:
+        features = sorted(features, key=lambda i: (-abs(after[i] - before[i]), -x[i], i))[:24]
+    return [values[features] for values in arrays], np.array(features) + 1
+
+
 @pytest.mark.parametrize("name", INPUTS)
 def test_an_attacked_sample_draws_its_arrays(name):
     arrays = INPUTS[name]
     before_call = deepcopy(arrays)
-    x, delta, before, after = arrays
+    (x, delta, before, after), features = shown(name)
     figure = attacked(*arrays)
     traces = named(figure)
-    norm = np.sqrt((delta**2).sum())
+    norm = np.sqrt((arrays[1] ** 2).sum())
     drawn = {
         "x": ("bar", "y", x),
         "x + δ": ("scatter", "y", x + delta),
@@ -151,6 +160,7 @@ def test_an_attacked_sample_draws_its_arrays(name):
         assert (trace.type, trace.yaxis, trace.xaxis) == (kind, axis, None)
         equal(trace.x, np.arange(1, len(x) + 1))
         equal(trace.y, values)
+        equal(trace.customdata, features)
         if kind == "scatter":
             assert trace.mode == "markers"
     np.testing.assert_array_equal(np.stack(arrays), np.stack(before_call))
@@ -159,8 +169,8 @@ def test_an_attacked_sample_draws_its_arrays(name):
 
 @pytest.mark.parametrize("name", INPUTS)
 def test_stems_join_after_to_before(name):
-    x, delta, before, after = INPUTS[name]
-    bars = named(attacked(x, delta, before, after))["after"].error_y
+    (_, _, before, after), _ = shown(name)
+    bars = named(attacked(*INPUTS[name]))["after"].error_y
     up, down = np.asarray(bars.array, float), np.asarray(bars.arrayminus, float)
     equal(after + up - down, before)
     assert (np.minimum(up, down) == 0).all()
@@ -182,6 +192,12 @@ def test_headings_state_norm_and_errors(name):
     assert stated(second.text, "‖δ‖") == pytest.approx(np.linalg.norm(delta), rel=0.006)
     assert stated(third.text, "before, e") == pytest.approx(((x - before) ** 2).sum(), rel=0.006)
     assert stated(third.text, "after, e") == pytest.approx(((x - after) ** 2).sum(), rel=0.006)
+    left_out = np.delete(np.abs(after - before), shown(name)[1] - 1)
+    assert ("others" in third.text) == (len(x) > 40)
+    if left_out.size:
+        assert float(re.search(r"others: at most ([-+.\de]+)\)", third.text)[1]) == pytest.approx(
+            left_out.max(), rel=0.06
+        )
 
 
 @pytest.mark.parametrize("n", [1, 6, 20, 50, 100, 500])
@@ -189,7 +205,9 @@ def test_axes_of_an_attacked_sample(n):
     figure = attacked(*sparse(n, 1))
     layout = figure.layout
     assert layout.title.text == "Title"
-    assert layout.xaxis.title.text == "feature"
+    words = f"features by how much their output changes: the first 24 of {n}, {n - 24} left out"
+    assert layout.xaxis.title.text == (words if n > 40 else "feature")
+    n = min(n, 24) if n > 40 else n
     low, high = layout.xaxis.range
     half = max(trace.width for trace in figure.data if trace.type == "bar") / 2
     assert low < 1 - half

@@ -78,3 +78,43 @@ def test_matrices_draws_signed_values_with_one_scale():
     assert [trace.showscale for trace in figure.data] == [False, True]
     assert figure.layout.yaxis.autorange == figure.layout.yaxis2.autorange == "reversed"
     assert [figure.layout[f"yaxis{number}"].title.text for number in ("", "2")] == ["up", ""]
+
+
+# Linked results
+
+AT = np.array([1.0, 10, 100])
+TITLES = {"title": "Title", "x_title": "across"}
+ABOVE, BELOW = ("F", [1.0, 2, 3]), ("V", [1.0, 4, 2])
+PICTURES = {
+    "linked": ((AT, ABOVE, BELOW), {"at": 10.0, **TITLES}, 9, {"", "across", "F"}, {"F", "V"}),
+}
+
+
+def test_linked_panels_draw_two_curves_and_their_scatter():
+    levels = {"pairs": 2.0}
+    figure = figures.linked(AT, ABOVE, BELOW, at=10, title="Title", x_title="across", levels=levels).figure()
+    expected = [(AT, ABOVE[1]), (AT, BELOW[1]), (ABOVE[1], BELOW[1])]
+    for i, (x, y) in enumerate(expected):
+        line, points, ring = figure.data[3 * i : 3 * i + 3]
+        for trace in (line, points):
+            equal(trace.x, x)
+            equal(trace.y, y)
+        assert list(points.marker.opacity) == [1, 1, 0.25]
+        assert (list(ring.x), list(ring.y)) == ([x[1]], [y[1]])
+        assert {trace.xaxis for trace in (line, points, ring)} == {f"x{i + 1}" if i else "x"}
+    assert [shape.y0 for shape in figure.layout.shapes] == [2]
+    assert [note.text for note in figure.layout.annotations] == ["pairs"]
+    assert figure.layout.xaxis.type == figure.layout.xaxis2.type == "log"
+
+
+def test_linked_panels_scrub_with_fixed_ranges():
+    drawing = figures.frames(
+        lambda value: figures.linked(AT, ABOVE, BELOW, at=value, title="Title", x_title="across"), value=list(AT)
+    )
+    assert len(drawing.frames) == 3
+    assert all(not frame.get("layout") for frame in drawing.frames)
+
+
+def test_linked_panels_are_at_a_value_of_the_setting():
+    with pytest.raises(ValueError, match=r"^at must be one of x, got 3; pass one of 1, 10, 100$"):
+        figures.linked(AT, ABOVE, BELOW, at=3, title="Title", x_title="across")

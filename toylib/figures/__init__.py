@@ -10,7 +10,7 @@ from toylib.figures._adversarial import Limits, attacked_sample, interference, o
 from toylib.figures._curves import lines, means, scatter, shares, stacked, trade
 from toylib.figures._drawing import Axis, Drawing, frames
 from toylib.figures._polyhedra import polyhedron, stages, story
-from toylib.figures._samples import gallery, matrices, spectra
+from toylib.figures._samples import gallery, linked, matrices, spectra
 
 __all__ = [
     "Axis",
@@ -21,6 +21,7 @@ __all__ = [
     "gallery",
     "interference",
     "lines",
+    "linked",
     "matrices",
     "means",
     "outcome_map",

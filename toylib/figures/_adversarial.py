@@ -23,6 +23,7 @@ from toylib.figures.style import (
 )
 
 _COUNTED = 0.05
+_ALL, _MOST = 40, 24  # features: as many as are drawn all, and how many of more
 _ZERO = {"zeroline": True, "zerolinecolor": MUTED, "zerolinewidth": 1}
 # The panels of an attacked sample from top to bottom, which share the first one's x axis; title, standoff and format of
 # their y axes. These keep the titles in one line, although only the labels of the middle axis have minus signs.
@@ -114,6 +115,9 @@ def attacked_sample(
 ) -> Drawing:
     """One attacked input in three panels over the features: x and x + δ, δ/‖δ‖, and the reconstructions of both.
 
+    Of more than 40 features the 24 are drawn whose reconstruction changes most, in that order; the axis says so, and
+    the heading how much the others change at most.
+
     Args:
         x: (n,), clean input.
         delta: (n,), attack; zeros show no direction.
@@ -126,6 +130,14 @@ def attacked_sample(
     if not (x.shape == delta.shape == before.shape == after.shape and x.ndim == 1 and x.size):
         shapes = ", ".join(str(values.shape) for values in (x, delta, before, after))
         raise ValueError(f"x, delta, before and after must be of one length (n), got {shapes}; pass one sample")
+    norm, errors = np.linalg.norm(delta), [f"{np.square(output - x).sum():.3g}" for output in (before, after)]
+    direction, shown, words, rest = _direction(delta), np.arange(len(x)), "feature", ""
+    if len(x) > _ALL:
+        change = np.abs(after - before)
+        shown = np.lexsort((-x, -change))[:_MOST]
+        words = f"features by how much their output changes: the first {_MOST} of {len(x)}, {len(x) - _MOST} left out"
+        rest = f"   (others: at most {np.delete(change, shown).max():.2g})"
+    x, delta, before, after, direction = (values[shown] for values in (x, delta, before, after, direction))
     n, width = len(x), _width(len(x))
     silent = (x == 0) & (before == 0) & (after == 0)  # most features of a sparse input: small, so that they stay calm
     size = f4(np.where(silent, 2.5, min(max(0.8 * WIDTH / n, 4), 9)))
@@ -139,24 +151,23 @@ def attacked_sample(
     traces = [
         {**bar, "name": "x", "y": x, "yaxis": "y", "marker": grey},
         {**points, "name": "x + δ", "y": x + delta, "yaxis": "y", "marker": {"opacity": 0}, "error_x": dash},
-        {**bar, "name": "δ/‖δ‖", "y": _direction(delta), "yaxis": "y2", "marker": {"color": ORANGE}},
+        {**bar, "name": "δ/‖δ‖", "y": direction, "yaxis": "y2", "marker": {"color": ORANGE}},
         {**bar, "name": "target x", "y": x, "yaxis": "y3", "marker": grey},
         {**points, "name": "after", "y": after, "yaxis": "y3", "marker": filled, "error_y": stem},
         {**points, "name": "before", "y": before, "yaxis": "y3", "marker": hollow},
     ]
     for trace in traces:
-        hover = f"feature %{{x}}: {trace['name']} = %{{y:.3f}}<extra></extra>"
-        trace.update(x=np.arange(1, n + 1), y=f4(trace["y"]), hovertemplate=hover)
-    e_before, e_after = (f"{np.square(output - x).sum():.3g}" for output in (before, after))
+        hover = f"feature %{{customdata}}: {trace['name']} = %{{y:.3f}}<extra></extra>"
+        trace.update(x=np.arange(1, n + 1), y=f4(trace["y"]), customdata=shown + 1, hovertemplate=hover)
     headings = (
         f"<b>Input</b>   {inked(MUTED, 'x (bars)')}   {inked(ORANGE, 'x + δ (dashes)')}",
-        f"<b>Attack</b>   {inked(ORANGE, 'δ')}, in units of its norm ‖δ‖ = {np.linalg.norm(delta):.3g}",
-        f"<b>Reconstruction</b>   {inked(MUTED, 'target x (bars)')}   ○ before, e = {e_before}   "
-        f"{inked(ORANGE, f'● after, e = {e_after}')}",
+        f"<b>Attack</b>   {inked(ORANGE, 'δ')}, in units of its norm ‖δ‖ = {norm:.3g}",
+        f"<b>Reconstruction</b>   {inked(MUTED, 'target x (bars)')}   ○ before, e = {errors[0]}   "
+        f"{inked(ORANGE, f'● after, e = {errors[1]}')}{rest}",
     )
     layout = framed(title, 580, barmode="overlay", showlegend=False, margin={"t": 80}, annotations=[])
     ends, ticks = (0.5 - 0.01 * n, n + 0.5 + 0.01 * n), sorted({1, *range(_step(n), n + 1, _step(n))})
-    layout["xaxis"] = axis("feature", ends, anchor="y3", tickvals=ticks, showgrid=False)
+    layout["xaxis"] = axis(words, ends, anchor="y3", tickvals=ticks, showgrid=False)
     for (panel, name, standoff, form), heading, span in zip(_PANELS, headings, limits, strict=True):
         y = {"standoff": standoff, "tickformat": form, "nticks": 5, "domain": list(panel.y), **_ZERO}
         layout[f"yaxis{panel.number}"] = axis(name, span, **y)

@@ -1,4 +1,4 @@
-"""What the data look like: samples, their covariance and its spectrum."""
+"""What the data look like: samples, their covariance and its spectrum; and two results over a setting, linked."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,11 +6,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from toylib.figures._drawing import Drawing
-from toylib.figures._layout import axis, checked, f4, framed, heatmap, panels
-from toylib.figures.style import BACKGROUND, BLUE_TINT, INK, SET_COLORS
+from toylib.figures._layout import Label, Panel, around, axis, checked, f4, framed, heatmap, level, names, panels
+from toylib.figures.style import BACKGROUND, BLUE, BLUE_TINT, GREEN, INK, MUTED, ORANGE, SET_COLORS
 
 _FOUR = panels(4, 2, (0.1, 0.17))
 """Places for the distributions of a gallery."""
+_LINKED = (
+    Panel("", (0.0, 0.44), (0.58, 1.0)),
+    Panel("2", (0.0, 0.44), (0.0, 0.42)),
+    Panel("3", (0.6, 1.0), (0.0, 1.0)),
+)
+"""Places for two curves, one above the other, and for their scatter."""
 
 
 def gallery(samples: Mapping[str, tuple[ArrayLike, Sequence[Sequence[int]]]], *, title: str) -> Drawing:
@@ -91,3 +97,53 @@ def matrices(named: Mapping[str, ArrayLike], *, title: str, x_title: str, y_titl
         layout |= panel.axes(axis(x_title, **features), y)
         layout["annotations"].append(panel.text(name))
     return Drawing(traces, layout)
+
+
+def linked(
+    x: ArrayLike,
+    above: tuple[str, ArrayLike],
+    below: tuple[str, ArrayLike],
+    *,
+    at: float,
+    title: str,
+    x_title: str,
+    levels: Mapping[str, float] | None = None,
+) -> Drawing:
+    """Two quantities over a positive setting, one above the other, and beside them the second against the first.
+
+    Points up to a value of the setting are filled, and that of the value is ringed in all three panels.
+
+    Args:
+        x: (k,), values of the setting, which increase; its axis is logarithmic.
+        above, below: title of the axis and values (k,).
+        at: one of x.
+        title, x_title: texts.
+        levels: name -> value of `above`, drawn as dashed lines.
+
+    Raises:
+        ValueError: lengths that differ, or an `at` that is not among x.
+    """
+    x = checked("x", x, None)
+    (first, u), (second, v) = ((name, checked(name, values, len(x))) for name, values in (above, below))
+    if not (x == at).any():
+        raise ValueError(f"at must be one of x, got {at:g}; pass one of {', '.join(f'{value:g}' for value in x)}")
+    here, traces = x == at, []
+    marker = {"size": 7, "opacity": np.where(x <= at, 1.0, 0.25)}
+    ring = {"color": INK, "size": 13, "symbol": "circle-open", "line": {"width": 2}}
+    for panel, color, across, up in zip(_LINKED, (GREEN, BLUE, ORANGE), (x, x, u), (u, v, v), strict=True):
+        fixed = {"type": "scatter", **panel.refs, "hovertemplate": "%{x:.3g}, %{y:.3g}<extra></extra>"}
+        every, ringed = ({**fixed, "x": f4(across[part]), "y": f4(up[part])} for part in (x > 0, here))
+        traces += [
+            {**every, "mode": "lines", "line": {"color": MUTED, "width": 1}},
+            {**every, "mode": "markers", "marker": {"color": color, **marker}},
+            {**ringed, "mode": "markers", "marker": ring},
+        ]
+    lines = [level(y) for y in (levels or {}).values()]
+    wide, high, far = around(x, log=True), *(around(np.hstack([0, part]), margin=0.1) for part in (u, v))
+    labels = [Label(name, MUTED, float(np.log10(wide[1])), y) for name, y in (levels or {}).items()]
+    right = {"font": {"size": 10}, "yanchor": "bottom", "xanchor": "right", "xshift": 0}
+    notes = [{**note, **right} for note in names(labels, high, 175, [0.0] * len(labels))]
+    layout = framed(title, 480, showlegend=False, shapes=lines, annotations=notes, margin={"t": 55, "r": 20})
+    layout |= _LINKED[0].axes(axis("", wide, log=True), axis(first, high))
+    layout |= _LINKED[1].axes(axis(x_title, wide, log=True), axis(second, far))
+    return Drawing(traces, layout | _LINKED[2].axes(axis(first, high), axis(second, far)))
