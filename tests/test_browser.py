@@ -259,14 +259,14 @@ def check_robust(lab: Lab) -> None:
 
     cell = lab.cell("explorer = explorers.robust")
     plot = lab.plot(cell)
-    lab.press(lab.slider(cell, "attack"), "Home", "ArrowRight", "ArrowRight")
+    lab.press(lab.slider(cell, "attack"), "Home", *["ArrowRight"] * 3)
     lab.press(lab.slider(cell, "sparsity"), "Home", "ArrowRight")
     lab.press(lab.slider(cell, "norm"), "Home", *["ArrowRight"] * 5)
-    lab.wait_for_data(plot, shown("grid.W.sel(stored='one step', density=0.1, norm=0.5)"))
+    lab.wait_for_data(plot, shown("grid.W.sel(training='one step', seed=0, density=0.1, norm=0.5)"))
     lab.drag(lab.slider(cell, "norm"), 1000)
-    lab.wait_for_data(plot, shown("grid.W.sel(stored='one step', density=0.1)[-1]"))
+    lab.wait_for_data(plot, shown("grid.W.sel(training='one step', seed=0, density=0.1)[-1]"))
     lab.press(lab.slider(cell, "attack"), "End")
-    lab.wait_for_data(plot, shown("grid.W.sel(stored='noise', density=0.1)[-1]"))
+    lab.wait_for_data(plot, shown("grid.W.sel(seed=0, density=0.1)[-1, -1]"))
     lab.screenshot("robust-explorer", plot)
     baked = lab.plot(lab.cell("def at_norm(norm)"))
     for fraction, stop in ((0.0, 0), (1.0, -1)):

@@ -20,6 +20,7 @@ from toylib.robustness import (
     outcome,
     outcomes,
     reduced,
+    saving,
     superposition,
 )
 from toylib.training import train
@@ -47,7 +48,7 @@ def seeds(F, kept, dimensionality=0.3, interference=0.5):
     """Measurements of several seeds, of which only the given ones matter."""
     F, kept = np.asarray(F, float), np.asarray(kept)
     fill = np.ones_like(F)
-    return Superposition(F, kept, dimensionality * fill, interference * fill, fill, fill)
+    return Superposition(F, fill, kept, dimensionality * fill, interference * fill, fill, fill)
 
 
 # What a model represents
@@ -101,33 +102,56 @@ def test_only_matrices_are_measured():
 # Outcomes
 
 
+@pytest.mark.parametrize("length", [1.0, 0.3, 1e-6])
 @pytest.mark.parametrize(
-    ("W", "gone", "dead"),
+    ("W", "gone"),
     [
-        (ideal(), True, False),
-        (ideal(kept=M - 1), False, False),
-        (ideal(length=0.6), True, False),
-        (ideal(length=0.49), False, True),
-        (jnp.zeros((M, N)), False, True),
-        (pairs(), False, False),
-        (pairs().at[:, M:].mul(0.05), True, False),  # a trace of 0.05 is allowed
-        (pairs().at[:, M:].mul(0.12), False, False),  # one of 0.12 is not
-        (ideal().at[0, 1].set(0.2), False, False),
+        (ideal(), True),
+        (ideal(kept=M - 1), False),
+        (ideal().at[0, 0].set(0.55), True),  # one that is a little longer than half of the longest
+        (ideal().at[0, 0].set(0.45), False),
+        (pairs(), False),
+        (pairs().at[:, M:].mul(0.22), True),  # a trace of 0.22 is allowed
+        (pairs().at[:, M:].mul(0.27), False),  # one of 0.27 is not
+        (ideal().at[0, 1].set(0.2), True),  # D of 0.92 in the mean
+        (pairs().at[:, M:].mul(0.22) + 0.2 * jnp.roll(ideal(), 1, axis=0), False),  # traces of 0.22 each, but D of 0.89
     ],
 )
-def test_eliminated_and_given_up(W, gone, dead):
-    found = superposition(W)
-    assert bool(eliminated(found, M)) == gone
-    assert bool(given_up(found)) == dead
+def test_eliminated_at_any_length_of_the_model(W, gone, length):
+    found = superposition(length * W)
+    assert bool(eliminated(found, 0.11, M)) == gone
+    assert not eliminated(found, 0.09, M)  # it has given up
+    assert float(found.longest) == pytest.approx(length * float(np.linalg.norm(W, axis=0).max()))
+    assert float(found.interference) == pytest.approx(float(superposition(W).interference))
+
+
+def test_a_model_has_given_up_below_a_tenth_of_the_saving():
+    assert given_up([0.11, 0.09, 0.0, -3.0, 2.0]).tolist() == [False, True, True, True, False]
+
+
+@pytest.mark.parametrize("density", [0.4, 0.05])
+@pytest.mark.parametrize("length", [1.0, 0.6, 0.0])
+def test_saving_is_that_of_the_exact_losses(length, density):
+    """W = √length [I 0]: a kept feature, read at length·x + bias, costs (1 - length)² of its variance at best."""
+    offset = (1 - length) * density / 2
+    params = Params(ideal(length=length**0.5), jnp.where(jnp.arange(N) < M, offset, density / 2).astype(jnp.float32))
+    X = Independent(N).sample(1 - density, 50_000, key=KEY)
+    assert float(saving(params, X, 1 - density)) == pytest.approx(1 - (1 - length) ** 2, abs=0.02)
+
+
+def test_saving_counts_a_model_that_is_worse_than_nothing_below_zero():
+    X = Independent(N).sample(0.9, 512, key=KEY)
+    assert float(saving(Params(ideal(), jnp.ones(N)), X, 0.9)) < -1
+    with pytest.raises(ValueError, match=r"S must lie in \[0, 1\), got 1"):
+        saving(Params(ideal(), jnp.ones(N)), X, 1.0)
 
 
 def test_outcomes_keep_the_leading_axes():
     found = jax.vmap(superposition)(jnp.stack([ideal(), pairs(), jnp.zeros((M, N))]))
-    assert eliminated(found, M).tolist() == [True, False, False]
-    assert given_up(found).tolist() == [False, False, True]
+    assert eliminated(found, [1, 2, 0], M).tolist() == [True, False, False]
     message = "n_hidden must be at least 1, got 0; pass a Python int from 1 up, since sizes cannot be traced"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        eliminated(found, 0)
+        eliminated(found, [1, 2, 0], 0)
 
 
 SPREAD = np.array([-0.1, 0.0, 0.1, 0.05])
@@ -146,7 +170,7 @@ SPREAD = np.array([-0.1, 0.0, 0.1, 0.05])
 def test_reduced_needs_both_beyond_the_interval(F, kept, expected):
     plain = seeds([2.0] * 4, [12] * 4)
     assert reduced(seeds(F, kept), plain) is expected
-    assert outcome(seeds(F, kept), plain, M) == ("reduced" if expected else "none")
+    assert outcome(seeds(F, kept), np.ones(4), plain, M) == ("reduced" if expected else "none")
 
 
 def test_seeds_are_compared_one_by_one():
@@ -161,20 +185,21 @@ def test_seeds_are_compared_one_by_one():
 def test_what_happened_to_half_of_the_seeds_counts():
     plain = seeds([2.0] * 4, [8] * 4)
     clean = {"dimensionality": 0.99, "interference": 0.01}
-    assert outcome(seeds([1.0] * 4, [4, 4, 5, 6], **clean), plain, M) == "eliminated"
-    assert outcome(seeds([1.0] * 4, [4, 5, 6, 6], **clean), plain, M) == "reduced"
-    assert outcome(seeds([0.1] * 4, [0, 0, 1, 1]), plain, M) == "given up"
-    assert outcome(plain, plain, M) == "none"
+    assert outcome(seeds([1.0] * 4, [4, 4, 5, 6], **clean), np.ones(4), plain, M) == "eliminated"
+    assert outcome(seeds([1.0] * 4, [4, 5, 6, 6], **clean), np.ones(4), plain, M) == "reduced"
+    assert outcome(seeds([0.1] * 4, [4, 4, 4, 4], **clean), [0, 0.09, 1, 1], plain, M) == "given up"
+    assert outcome(seeds([0.1] * 4, [4, 4, 4, 4], **clean), [0, 0.11, 1, 1], plain, M) == "eliminated"
+    assert outcome(plain, np.ones(4), plain, M) == "none"
 
 
 def test_a_table_of_outcomes_is_that_of_its_cells():
     """Two trainings of three seeds and norms, each cell built to end in one way, whatever the order of the axes."""
-    ends = {"none": (2.0, 8, 0.5, 1.0), "eliminated": (1.0, 4, 1.0, 0.0), "given up": (0.0, 0, 0.0, 0.0)}
+    ends = {"none": (2.0, 8, 0.5, 1.0, 2), "eliminated": (1.0, 4, 1.0, 0.0, 1), "given up": (0.0, 0, 0.0, 0.0, 0)}
     wanted = np.array([["none", "none", "eliminated"], ["none", "given up", "eliminated"]])
     values = np.array([[[ends[name] for name in row] for _ in range(3)] for row in wanted])  # training, seed, norm
-    fields = ("features_per_dimension", "kept", "dimensionality", "interference")
+    fields = ("features_per_dimension", "kept", "dimensionality", "interference", "saving")
     data = {name: (("training", "seed", "norm"), values[..., i]) for i, name in enumerate(fields)}
-    data |= dict.fromkeys(("mean_interference", "effective"), data["kept"])
+    data |= dict.fromkeys(("mean_interference", "effective", "longest"), data["kept"])
     data = xr.Dataset(data, {"training": ["a", "b"], "norm": [0.0, 0.5, 1.0]})
     for order in (("training", "seed", "norm"), ("norm", "seed", "training")):
         table = outcomes(data.transpose(*order), M)
@@ -193,7 +218,7 @@ def test_what_a_model_of_nan_represents_is_not_known(shape, where):
     W = jnp.ones(shape).at[where].set(jnp.nan)
     assert np.isnan(superposition(W)).all()
     found = jax.vmap(superposition)(jnp.stack([W, jnp.ones(shape)]))
-    assert np.isnan(found).tolist() == [[True, False]] * 6
+    assert np.isnan(found).tolist() == [[True, False]] * 7
 
 
 LEAVE_OUT = "leave out what diverged, and say so"
@@ -202,12 +227,11 @@ LEAVE_OUT = "leave out what diverged, and say so"
 @pytest.mark.parametrize(
     "call",
     [
-        given_up,
-        lambda found: eliminated(found, M),
+        lambda found: eliminated(found, np.ones(4), M),
         lambda found: reduced(found, seeds([2.0] * 4, [8.0] * 4)),
         lambda found: reduced(seeds([2.0] * 4, [8.0] * 4), found),
-        lambda found: outcome(found, seeds([2.0] * 4, [8.0] * 4), M),
-        lambda found: outcome(seeds([0.0] * 4, [0.0] * 4), found, M),
+        lambda found: outcome(found, np.ones(4), seeds([2.0] * 4, [8.0] * 4), M),
+        lambda found: outcome(seeds([0.0] * 4, [0.0] * 4), np.zeros(4), found, M),
     ],
 )
 def test_models_that_diverged_have_no_outcome(call):
@@ -220,9 +244,19 @@ def test_models_that_diverged_have_no_outcome(call):
         call(jax.vmap(superposition)(jnp.full((4, M, N), jnp.nan)))
 
 
+def test_a_saving_of_nan_is_no_outcome():
+    sick = Params(jnp.full((M, N), jnp.nan), jnp.zeros(N))
+    kept_saving = saving(sick, jnp.ones((2, N)), 0.9)
+    message = "kept_saving must be finite, got NaN or infinity"
+    for call in (given_up, lambda value: eliminated(superposition(ideal()), value, M)):
+        with pytest.raises(ValueError, match=f"^{message}"):
+            call(kept_saving)
+
+
 def test_a_table_with_a_model_that_diverged_is_refused():
     values = np.ones((2, 3))
-    data = xr.Dataset(dict.fromkeys(Superposition._fields, (("seed", "norm"), values)), {"norm": [0.0, 0.5, 1.0]})
+    fields = (*Superposition._fields, "saving")
+    data = xr.Dataset(dict.fromkeys(fields, (("seed", "norm"), values)), {"norm": [0.0, 0.5, 1.0]})
     assert outcomes(data, M).values.tolist() == ["none"] * 3
     with pytest.raises(ValueError, match=f"^kept must be finite, got NaN or infinity in 1 of 2 entries; {LEAVE_OUT}$"):
         outcomes(data.assign(kept=data.kept.where((data.seed > 0) | (data.norm < 1))), M)

@@ -1,7 +1,8 @@
 """What adversarial training leaves of a model: what it still represents, how cleanly, and at what loss.
 
 A model trained under attack can end in four ways, each defined here: superposition is eliminated, the model has given
-up, superposition is reduced, or none of these. How many features are left is part of every answer.
+up, superposition is reduced, or none of these. No rule has a unit: an attack shortens a model as a whole, so norms are
+relative to the longest, interference to its square, and what a model is worth is the share of the ideal model's saving.
 
 Source: Elhage et al. 2022, "Relationship to Adversarial Robustness", last paragraph.
 """
@@ -13,16 +14,22 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from toylib._checks import check_array, check_finite, check_key, check_model, check_real, check_size
+from toylib._checks import check_array, check_finite, check_key, check_model, check_real, check_size, check_sparsity
 from toylib.attacks import error, latent
 from toylib.geometry import feature_dimensionality, features_per_dimension
-from toylib.model import Params
+from toylib.model import Params, loss
 from toylib.reporting import interval_mean
 
 KEPT = 0.5
-"""A feature is kept where ‖W_i‖ exceeds this."""
-CLEAN_DIMENSIONALITY, CLEAN_INTERFERENCE = 0.95, 0.1
-"""Superposition counts as eliminated above the one, in the mean over kept features, and below the other, anywhere."""
+"""A feature is kept where ‖W_i‖ exceeds this share of the longest: half, where few models have any feature."""
+GIVEN_UP = 0.1
+"""A model has given up where it keeps less than this share of the ideal model's saving."""
+CLEAN_DIMENSIONALITY, CLEAN_INTERFERENCE = 0.9, 0.25
+"""Superposition counts as eliminated above the one, in the mean over kept features, and below the other, anywhere.
+
+Both stand where few models are. Attacks leave traces of interference of up to a fifth of the largest squared norm,
+which 0.1 would cut through; pairs that share a dimension have 0.4 and more.
+"""
 
 
 Values = jax.Array | np.ndarray
@@ -33,14 +40,16 @@ class Superposition(NamedTuple):
 
     features_per_dimension: Values
     """F = ‖W‖²_F/m."""
+    longest: Values
+    """The largest ‖W_i‖."""
     kept: Values
-    """Number of features with ‖W_i‖ > 0.5, a float because it may be NaN."""
+    """Number of features with ‖W_i‖ above half of the longest, a float because it may be NaN; 0 for W = 0."""
     dimensionality: Values
     """Mean of D_i over the kept features; 0 where none is."""
     interference: Values
-    """Largest |(WᵀW)_ij| off the diagonal, over all features."""
+    """Largest |(WᵀW)_ij| off the diagonal, over all features, relative to the largest squared norm; 0 for W = 0."""
     mean_interference: Values
-    """Mean |(WᵀW)_ij| over pairs of different kept features; 0 for less than two."""
+    """Mean |(WᵀW)_ij| over pairs of different kept features, relative likewise; 0 for less than two."""
     effective: Values
     """exp of the entropy of the shares ‖W_i‖²/‖W‖²_F, from 1 to n; 0 for W = 0."""
 
@@ -57,14 +66,15 @@ def superposition(W: jax.Array) -> Superposition:
     """
     check_array("W", W, (None, None))
     mass = jnp.square(W).sum(0)
-    kept = mass > KEPT**2
-    gram = jnp.abs(W.T @ W - jnp.diag(mass))
+    kept = mass > KEPT**2 * mass.max()
+    gram = jnp.abs(W.T @ W - jnp.diag(mass)) / jnp.where(mass.max() > 0, mass.max(), 1)
     pairs = kept[:, None] & kept[None] & ~jnp.eye(len(mass), dtype=bool)
     total = mass.sum()
     share = mass / jnp.where(total > 0, total, 1)
     entropy = -jnp.where(share > 0, share * jnp.log(jnp.where(share > 0, share, 1)), 0).sum()
     found = Superposition(
         features_per_dimension(W),
+        jnp.sqrt(mass.max()),
         kept.sum().astype(W.dtype),
         _mean(feature_dimensionality(W), kept),
         gram.max(),
@@ -80,14 +90,56 @@ def _mean(values: jax.Array, where: jax.Array) -> jax.Array:
     return jnp.where(where, values, 0).sum() / jnp.maximum(where.sum(), 1).astype(values.dtype)
 
 
-def eliminated(found: Superposition, n_hidden: int) -> np.ndarray:
-    """Whether no superposition is left in a model that still uses every dimension.
+def saving(params: Params, X: jax.Array, S: ArrayLike) -> jax.Array:
+    """Share of the ideal model's saving that a model keeps: (L_nothing - L)/(L_nothing - L_ideal), on clean inputs.
 
-    Exactly m features are kept, their mean dimensionality is above 0.95, and no entry of WᵀW off the diagonal reaches
-    0.1.
+    L_nothing is the loss of the constant output p/2, on the same samples, so that their number of active features
+    cancels. W = [I_m 0] saves m·(p/3 - p²/4) of it in the mean over the distribution (independent features). 1 is the
+    ideal model, 0 one that represents nothing; superposition exceeds 1, and a model worse than a constant is below 0.
+
+    Args:
+        params: one model.
+        X: (k, n), clean samples with sparsity S.
+        S: sparsity in [0, 1); may be traced.
+
+    Returns:
+        A scalar, averaged over the samples; NaN for a model of NaN.
+
+    Raises:
+        ValueError, TypeError: shapes that do not fit, S outside [0, 1).
+    """
+    check_model(params, X, (None, None))
+    check_sparsity(S)
+    p = 1 - jnp.asarray(S, X.dtype)
+    nothing = jnp.square(X - p / 2).sum(-1).mean()
+    return (nothing - loss(params, X)) / (len(params.W) * (p / 3 - p**2 / 4))
+
+
+def given_up(kept_saving: ArrayLike) -> np.ndarray:
+    """Whether nothing to speak of is represented: less than a tenth of the ideal model's saving is kept.
+
+    Args:
+        kept_saving: from `saving`, of one model or with leading axes.
+
+    Returns:
+        bool, with the leading axes.
+
+    Raises:
+        ValueError: a model that diverged.
+    """
+    check_finite("kept_saving", kept_saving, _LEAVE_OUT)
+    return np.asarray(kept_saving) < GIVEN_UP
+
+
+def eliminated(found: Superposition, kept_saving: ArrayLike, n_hidden: int) -> np.ndarray:
+    """Whether no superposition is left in a model that has not given up and uses every dimension.
+
+    Exactly m features are kept, their mean dimensionality is above 0.9, and no entry of WᵀW off the diagonal reaches a
+    quarter of the largest squared norm.
 
     Args:
         found: of one model, or with leading axes.
+        kept_saving: of the same, from `saving`.
         n_hidden: m.
 
     Returns:
@@ -99,17 +151,7 @@ def eliminated(found: Superposition, n_hidden: int) -> np.ndarray:
     _check_found(found)
     kept, dimensionality, interference = (np.asarray(a) for a in (found.kept, found.dimensionality, found.interference))
     clean = (dimensionality > CLEAN_DIMENSIONALITY) & (interference < CLEAN_INTERFERENCE)
-    return (kept == check_size("n_hidden", n_hidden)) & clean
-
-
-def given_up(found: Superposition) -> np.ndarray:
-    """Whether nothing is represented: no feature is kept. bool, with the leading axes of `found`.
-
-    Raises:
-        ValueError: a model that diverged.
-    """
-    _check_found(found)
-    return np.asarray(found.kept) == 0
+    return (kept == check_size("n_hidden", n_hidden)) & clean & ~given_up(kept_saving)
 
 
 def reduced(found: Superposition, plain: Superposition) -> bool:
@@ -135,7 +177,7 @@ def reduced(found: Superposition, plain: Superposition) -> bool:
     return all(interval_mean(a - b).high < 0 for a, b in zip(after, before, strict=True))
 
 
-def outcome(found: Superposition, plain: Superposition, n_hidden: int) -> str:
+def outcome(found: Superposition, kept_saving: ArrayLike, plain: Superposition, n_hidden: int) -> str:
     """How training under one attack ended, over k seeds: what happened to at least half of them, or the change in mean.
 
     Arguments and errors as in `reduced` and `eliminated`.
@@ -144,15 +186,19 @@ def outcome(found: Superposition, plain: Superposition, n_hidden: int) -> str:
         "eliminated" or "given up" where at least half of the seeds are, else "reduced" or "none".
     """
     _check_found(found, plain)
-    for name, happened in (("given up", given_up(found)), ("eliminated", eliminated(found, n_hidden))):
+    ends = {"given up": given_up(kept_saving), "eliminated": eliminated(found, kept_saving, n_hidden)}
+    for name, happened in ends.items():
         if np.mean(happened) >= 0.5:
             return name
     return "reduced" if reduced(found, plain) else "none"
 
 
+_LEAVE_OUT = "leave out what diverged, and say so"
+
+
 def _check_found(*found: Superposition) -> None:
     for name, value in (pair for each in found for pair in each._asdict().items()):
-        check_finite(name, value, "leave out what diverged, and say so")
+        check_finite(name, value, _LEAVE_OUT)
 
 
 def measured(data: Any) -> Superposition:
@@ -164,8 +210,8 @@ def outcomes(data: Any, n_hidden: int) -> Any:
     """How training ended in every cell of a grid of trained models, over its seeds.
 
     Args:
-        data: a dataset (xarray) with the fields of Superposition over the dimensions seed, norm and others; the first
-            norm is 0, plain training.
+        data: a dataset (xarray) with `saving` and the fields of Superposition over the dimensions seed, norm and
+            others; the first norm is 0, plain training.
         n_hidden: m.
 
     Returns:
@@ -178,10 +224,11 @@ def outcomes(data: Any, n_hidden: int) -> Any:
         raise ValueError(f"the first norm must be 0, plain training, got {float(data.norm[0])}; sort by norm")
     kept = data.kept.transpose("seed", ..., "norm")
     table = kept.isel(seed=0, drop=True).astype("U10")
-    found = measured(data.transpose("seed", ..., "norm"))
+    data = data.transpose("seed", ..., "norm")
+    found, kept_saving = measured(data), data.saving.values
     for at in np.ndindex(table.shape):
         cell, plain = (Superposition(*(field[:, *where] for field in found)) for where in (at, (*at[:-1], 0)))
-        table[at] = outcome(cell, plain, n_hidden)
+        table[at] = outcome(cell, kept_saving[:, *at], plain, n_hidden)
     return table
 
 

@@ -1,12 +1,13 @@
 """Trains the full-size models of notebook 4 under attack and writes what became of them to adversarial_training_*.nc.
 
-    make results        half an hour on 2 cores for this script; stopped, it goes on where it was when called again
+    make results        an hour of one core for this script; stopped, it goes on where it was when called again
 
-Four labelled datasets (xarray.open_dataset), every model with 40 features of equal importance: `map` crosses what the
-model trains on with seed, density and attack norm (8 hidden dimensions), `budget` repeats the paper's attack under
-other schedules, `capacity` varies the number of hidden dimensions, `release` attacks a trained model and then stops. A
-seed has initial weights, a data stream and test samples of its own. Norms are fractions of the mean input norm E‖x‖.
-Attributes hold key, sizes and versions.
+Labelled datasets (xarray.open_dataset), every model with 40 features: `map` crosses what the model trains on with seed,
+density and attack norm (8 hidden dimensions, equal importance), `seeds` has eight more seeds of the paper's attack and
+of its control, `mixture` trains on half clean samples, `budget` repeats the paper's attack under other schedules,
+`capacity` varies the number of hidden dimensions, with decaying importance, `release` attacks a trained model and then
+stops. A seed has initial weights, a data stream and test samples of its own. Norms are fractions of the mean input norm
+E‖x‖. Weights are rounded to 16 bits. Attributes hold key, sizes and versions.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,16 +24,16 @@ from toylib import attacks, sweeps
 from toylib.features import Independent
 from toylib.geometry import interference_similarity
 from toylib.model import Params, loss
-from toylib.robustness import attacked_loss, superposition
+from toylib.robustness import attacked_loss, saving, superposition
 from toylib.training import Run, train_ensemble
 
-KEY = 2209
+KEY = 2211
 N_FEATURES, N_HIDDEN = 40, 8
 FEATURES = Independent(N_FEATURES)
-SEEDS = range(8)
+SEEDS, MORE_SEEDS = range(8), range(8, 16)
 DENSITIES = (0.3, 0.1, 0.05, 0.03, 0.01)
 NORMS = (0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0)
-REFERENCE_NORMS = (0.1, 0.4)  # of the attacks that all models are compared under
+REFERENCE_NORM = 0.4  # of the attack that all models are compared under
 SAMPLES, ATTACKED = 8192, 256  # of the test: for the clean loss, and for that under attack
 
 _FEW = {"n_steps": 5, "restarts": 1, "starts": ("random",)}
@@ -43,13 +44,17 @@ ATTACKS = {
     "one step": attacks.one_step,
     "latent PGD": partial(attacks.latent, **_FEW),
     "noise": attacks.random_direction,
+    "noise in the row space": partial(attacks.random_direction, row_space=True),
 }
 """What a model can be trained on; latent PGD takes 5 steps from one random start."""
 LEGS = ("plain", "attacked", "released")
 HALF_CLEAN = {f"{name}, half clean": name for name in ("random feature, +", "latent PGD")}
 """Half of the weight of the loss on clean samples, half on attacked ones."""
-FIXED = {"key": jax.random.key(KEY), "n_steps": 4000, "batch_size": 256}
-STORED = ("random feature, +", "worst feature, +", "one step", "latent PGD", "noise")  # whose weights are kept, seed 0
+FIXED = {"key": jax.random.key(KEY), "n_steps": 4000, "batch_size": 256, "scale": 0.1}
+CONTROLLED = ("random feature, +", "noise in the row space")
+"""The paper's attack, and its control: directions as long, and as visible to the model, but chosen at random."""
+IMPORTANCE = 0.9 ** np.arange(N_FEATURES)
+"""Of the sweep `capacity`: with equal importance all features count alike wherever there is room, and none can rise."""
 
 
 def cosine_adam(learning_rate: Any, n_steps: int) -> optax.GradientTransformation:
@@ -104,25 +109,20 @@ def train(
     return run.member(0, slice(None), 0)
 
 
-def measure(seed: int, density: float, norms, run, *, key) -> dict:
-    """All that is stored of the models of one seed and density, a run (norm,) trained at these norms."""
+def measure(seed: int, density: float, run, *, key) -> dict:
+    """All that is stored of the models of one seed and density but their weights, a run (norm,)."""
     _, _, k_test = _keys(key, seed)
     x = FEATURES.sample(1 - density, SAMPLES, key=k_test)
 
-    def under(fraction, model):
-        return float(attacked_loss(model, x[:ATTACKED], float(fraction * mean_norm(density)), key=k_test))
-
-    models = [Params(W, b) for W, b in zip(*run.params, strict=True)]
+    models, radius = [Params(W, b) for W, b in zip(*run.params, strict=True)], REFERENCE_NORM * mean_norm(density)
     row = {
         **jax.vmap(superposition)(run.params.W)._asdict(),
+        "saving": [saving(model, x, 1 - density) for model in models],
         "clean_loss": [loss(model, x) for model in models],
+        "attacked_loss": [attacked_loss(model, x[:ATTACKED], radius, key=k_test) for model in models],
         "clean_loss_of_attacked": [loss(model, x[:ATTACKED]) for model in models],
-        "loss_under_own_norm": [under(norm, model) for norm, model in zip(norms, models, strict=True)],
-        "loss_under_reference": [[under(norm, model) for norm in REFERENCE_NORMS] for model in models],
     }
-    row = {name: np.asarray(values, np.float32) for name, values in row.items()}
-    row["loss_under_reference"] = (("reference_norm",), row["loss_under_reference"])
-    return row | {"diverged": run.diverged}
+    return {name: np.asarray(values, np.float32) for name, values in row.items()} | {"diverged": run.diverged}
 
 
 def point_of_map(training, seed, density, norm, *, key, **settings) -> dict:
@@ -132,7 +132,7 @@ def point_of_map(training, seed, density, norm, *, key, **settings) -> dict:
     mix = 0.5 if training in HALF_CLEAN else 1.0
     run = train(seed, density, norms, HALF_CLEAN.get(training, training), mix=mix, key=key, **settings)
     weights = {"W": (("hidden", "feature"), run.params.W), "b": (("feature",), run.params.b)}
-    return measure(seed, density, norms, run, key=key) | weights
+    return measure(seed, density, run, key=key) | weights
 
 
 def point_of_budget(budget, seed, density, norm, *, key, **settings) -> dict:
@@ -140,15 +140,16 @@ def point_of_budget(budget, seed, density, norm, *, key, **settings) -> dict:
     axes = sweeps.product(budget=budget, seed=seed, density=density, norm=norm)
     (budget,), (seed,), (density,), norms = axes.values()
     run = train(seed, density, norms, "random feature, +", key=key, **settings | BUDGETS[budget])
-    return measure(seed, density, norms, run, key=key)
+    return measure(seed, density, run, key=key)
 
 
 def point_of_capacity(training, n_hidden, seed, density, norm, *, key, **settings) -> dict:
     """The same for another number of hidden dimensions."""
     axes = sweeps.product(training=training, n_hidden=n_hidden, seed=seed, density=density, norm=norm)
     (training,), (n_hidden,), (seed,), (density,), norms = axes.values()
-    run = train(seed, density, norms, training, n_hidden=int(n_hidden), key=key, **settings)
-    return measure(seed, density, norms, run, key=key)
+    settings |= {"n_hidden": int(n_hidden), "importance": IMPORTANCE}
+    run = train(seed, density, norms, training, key=key, **settings)
+    return measure(seed, density, run, key=key)
 
 
 def point_of_release(training, seed, density, norm, *, key, n_steps, **settings) -> dict:
@@ -162,12 +163,13 @@ def point_of_release(training, seed, density, norm, *, key, n_steps, **settings)
         legs.append(train(int(seed) + 1000 * leg, density, fractions, training, start=start, **settings))
         start = legs[-1].params
     W = np.stack([run.weights for run in legs], axis=1)
-    found = jax.vmap(jax.vmap(jax.vmap(superposition)))(W)
+    ends = jax.vmap(jax.vmap(superposition))(W[:, :, -1])._asdict()
+    x = FEATURES.sample(1 - density, SAMPLES, key=_keys(key, seed)[2])
+    kept = [[saving(Params(*model), x, 1 - density) for model in zip(*run.params, strict=True)] for run in legs]
     similarity = jax.vmap(interference_similarity)(W[:, 2, -1], W[:, 0, -1])
-    of_leg = {name: (("leg", "snapshot"), np.asarray(values, np.float32)) for name, values in found._asdict().items()}
-    losses = np.stack([run.losses for run in legs], axis=1)
-    return of_leg | {
-        "population_loss": (("leg", "snapshot"), losses),
+    return {name: (("leg",), np.asarray(values, np.float32)) for name, values in ends.items()} | {
+        "saving": (("leg",), np.asarray(kept, np.float32).T),
+        "course": (("leg", "snapshot"), np.asarray(np.square(W).sum((-2, -1)) / W.shape[-2], np.float32)),
         "returned": np.asarray(similarity),
         "W": (("leg", "snapshot", "hidden", "feature"), W),
         "diverged": np.any([run.diverged for run in legs], axis=0),
@@ -193,29 +195,19 @@ SWEEPS = {
     "map": (
         point_of_map,
         {
-            "training": [*ATTACKS, *HALF_CLEAN],
+            "training": list(ATTACKS),
             "seed": list(SEEDS),
             "density": DENSITIES,
             "norm": (NORMS, {"units": "E‖x‖"}),
         },
     ),
-    "budget": (
-        point_of_budget,
+    "seeds": (
+        point_of_map,
         {
-            "budget": list(BUDGETS),
-            "seed": list(SEEDS),
-            "density": (0.1, 0.05),
-            "norm": ((0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5), {"units": "E‖x‖"}),
-        },
-    ),
-    "capacity": (
-        point_of_capacity,
-        {
-            "training": ["random feature, +", "one step"],
-            "n_hidden": (4, 8, 16, 24, 40, 60),
-            "seed": list(SEEDS),
-            "density": (0.1, 0.03),
-            "norm": ((0, 0.1, 0.2, 0.4, 0.8), {"units": "E‖x‖"}),
+            "training": list(CONTROLLED),
+            "seed": list(MORE_SEEDS),
+            "density": DENSITIES,
+            "norm": (NORMS, {"units": "E‖x‖"}),
         },
     ),
     "release": (
@@ -227,12 +219,49 @@ SWEEPS = {
             "norm": ((0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0, 1.25, 1.5), {"units": "E‖x‖"}),
         },
     ),
+    "capacity": (
+        point_of_capacity,
+        {
+            "training": ["random feature, +", "one step"],
+            "n_hidden": (4, 8, 12, 16, 24, 32),
+            "seed": list(SEEDS),
+            "density": (0.3, 0.1),
+            "norm": ((0, 0.1, 0.2, 0.4), {"units": "E‖x‖"}),
+        },
+    ),
+    "budget": (
+        point_of_budget,
+        {
+            "budget": list(BUDGETS),
+            "seed": list(SEEDS),
+            "density": (0.1, 0.05),
+            "norm": ((0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5), {"units": "E‖x‖"}),
+        },
+    ),
+    "mixture": (
+        point_of_map,
+        {
+            "training": list(HALF_CLEAN),
+            "seed": list(SEEDS),
+            "density": DENSITIES,
+            "norm": (NORMS, {"units": "E‖x‖"}),
+        },
+    ),
 }
 
 
 def path(name: str) -> Path:
     """Of the stored dataset."""
     return Path(__file__).with_name(f"{Path(__file__).stem}_{name}.nc")
+
+
+def rounding(values: np.ndarray) -> dict[str, Any]:
+    """How xarray stores an array in 16 bits: whole numbers times a scale, at most half a scale from the exact ones.
+
+    What is not finite, of a model that diverged, is stored as NaN.
+    """
+    largest = np.abs(values[np.isfinite(values)]).max(initial=0.0)
+    return {"dtype": "int16", "scale_factor": float(largest) / 32767 or 1.0, "_FillValue": np.int16(-32768)}
 
 
 def main() -> None:
@@ -242,21 +271,17 @@ def main() -> None:
         with ThreadPoolExecutor(2) as executor:  # one batch trains while another is measured
             data = sweeps.run(function, grid, store=store, batch=size, executor=executor, **FIXED).load()
         models = int(np.prod([data.sizes[axis] for axis in grid]))
-        shown = data.drop_vars([key for key in ("W", "b") if key in data])
-        if name == "map":
-            weights = data[["W", "b"]].sel(training=list(STORED), seed=0, drop=True)
-            shown = shown.merge(weights.rename(training="stored"))
-        elif name == "release":
+        shown = data
+        if name == "release":
             shown["W"] = data.W.sel(training="random feature, +", seed=0, density=0.1, norm=1.0, drop=True)
             shown = shown.assign_coords(snapshot=leg_steps(FIXED["n_steps"]), leg=list(LEGS))
-        if "reference_norm" in shown.dims:
-            shown = shown.assign_coords(reference_norm=list(REFERENCE_NORMS))
         for variable in shown.data_vars:
             shown[variable].attrs["description"] = _DESCRIPTIONS[variable]
         shown = shown.assign({key: shown[key].astype(np.int8) for key in ("failed", "diverged")})
         shown.attrs |= {"command": "make results", "setting": _SETTING}
         unfinished = path(name).with_suffix(".unfinished")
-        shown.to_netcdf(unfinished, engine="scipy")
+        rounded = {key: rounding(shown[key].values) for key in ("W", "b") if key in shown}
+        shown.to_netcdf(unfinished, engine="scipy", encoding=rounded)
         unfinished.replace(path(name))
         print(f"{path(name).name}: {models:,} models, {path(name).stat().st_size / 1024:,.0f} KiB")
 
@@ -266,22 +291,23 @@ _SETTING = (
     f"otherwise; tests on {SAMPLES} samples, under attack {ATTACKED}"
 )
 _DESCRIPTIONS = {
-    "W": "weights of the models of seed 0",
-    "b": "biases of the models of seed 0",
+    "W": "weights, rounded to 16 bits",
+    "b": "biases, rounded to 16 bits",
     "diverged": "whether training left the finite numbers",
     "failed": "whether the point could not be computed",
-    "population_loss": "loss on the population nodes",
+    "course": "squared Frobenius norm of W over its number of rows, along training",
     "returned": "cosine between the interferences at the end of the first and of the last leg",
     "features_per_dimension": "squared Frobenius norm of W over its number of rows",
-    "kept": "number of features with a norm above 0.5",
+    "longest": "largest norm of a feature",
+    "kept": "number of features with a norm above half of the longest",
     "dimensionality": "mean dimensionality of the kept features, 0 where none is",
-    "interference": "largest entry of the Gram matrix off the diagonal, in size",
-    "mean_interference": "mean size of the entries of the Gram matrix between kept features",
+    "interference": "largest entry of the Gram matrix off the diagonal, in size, over the largest squared norm",
+    "mean_interference": "mean size of the entries of the Gram matrix between kept features, relative likewise",
     "effective": "exp of the entropy of the shares of the squared norms",
+    "saving": "share of the saving of the ideal model that is kept, on test samples",
     "clean_loss": "loss on test samples",
     "clean_loss_of_attacked": "loss on those test samples that are attacked",
-    "loss_under_own_norm": "loss under the strongest gradient attack, of the norm of the training",
-    "loss_under_reference": "loss under the strongest gradient attack, norms 0.1 and 0.4 E|x|",
+    "attacked_loss": "loss under the strongest gradient attack, norm 0.4 E|x|",
 }
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ MODELS = {
     "dead": np.zeros((M, N)),
 }
 NAMES = np.array([["none", "reduced", "eliminated"], ["none", "none", "given up"]])
-KEPT = np.array([[7.4, 5.0, 3.0], [7.0, 6.6, 0.0]])
+SAVING = np.array([[2.44, 1.0, 0.3], [0.96, 0.24, -0.03]])
+WRITTEN = [["2.4", "1.0", "0.3"], ["1.0", "0.2", "0.0"]]
 
 
 def represented(W, kept=0.5):
@@ -63,7 +64,7 @@ def test_axes_of_a_model_stay_while_scrubbing():
 
 
 def outcome_map(**changes):
-    arguments = {"outcomes": {"a": NAMES, "b": NAMES[::-1]}, "kept": {"a": KEPT, "b": KEPT[::-1]}} | changes
+    arguments = {"outcomes": {"a": NAMES, "b": NAMES[::-1]}, "saving": {"a": SAVING, "b": SAVING[::-1]}} | changes
     return figures.outcome_map(**arguments, densities=(0.3, 0.01), norms=(0, 0.4, 1.25), title="Title").figure()
 
 
@@ -71,9 +72,9 @@ def test_a_map_shows_what_happened_in_every_cell():
     figure = outcome_map()
     first, second, *legend = figure.data
     known = ["none", "reduced", "eliminated", "given up"]
-    for panel, names, kept in ((first, NAMES, KEPT), (second, NAMES[::-1], KEPT[::-1])):
+    for panel, names, written in ((first, NAMES, WRITTEN), (second, NAMES[::-1], WRITTEN[::-1])):
         assert [[known[int(k)] for k in row] for row in panel.z] == names.tolist()
-        assert [list(row) for row in panel.text] == [[str(round(k)) for k in row] for row in kept]
+        assert [list(row) for row in panel.text] == written
         assert tuple(panel.x) == ("0", "0.4", "1.25")
         assert tuple(panel.y) == ("0.3", "0.01")
     assert [t.name for t in legend] == ["not reduced", *known[1:]]
@@ -108,7 +109,7 @@ def test_a_map_knows_its_outcomes():
 def test_maps_of_attacks_stand_in_two_columns(number):
     """Titles and ticks of an axis are written once: at the left of each row, and below the lowest map of a column."""
     names = [str(k) for k in range(number)]
-    layout = outcome_map(outcomes=dict.fromkeys(names, NAMES), kept=dict.fromkeys(names, KEPT)).layout
+    layout = outcome_map(outcomes=dict.fromkeys(names, NAMES), saving=dict.fromkeys(names, SAVING)).layout
     assert [note.text for note in layout.annotations] == names
     for k in range(number):
         x, y = (layout[f"{letter}axis{k + 1 if k else ''}"] for letter in "xy")

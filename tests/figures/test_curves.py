@@ -18,7 +18,10 @@ SHARES = {"a": list(FEW), "b": [interval_wilson([False] * 9 + [True])] * 3}
 MEANS = {"a": [Interval(1, 0.5, 2), Interval(3, 2.5, 3.25)], "b": [Interval(2, 1, 4), Interval(0.5, 0.25, 1)]}
 COUNTS = {"octahedron": [7, 0, 3], "pca": [1, 8, 5]}
 ONE, TWO = np.random.default_rng(0).random((2, 2, 4))
-TRADE = {"one": tuple(ONE), "two": tuple(TWO)}
+TRADE = {
+    name: tuple([Interval(v, v - 0.01, v + 0.03) for v in values] for values in xy)
+    for name, xy in (("one", ONE), ("two", TWO))
+}
 
 
 def raises(message):
@@ -255,10 +258,13 @@ def test_stacked_bars_count_kinds():
 def test_a_trade_joins_its_points():
     drawing = figures.trade(TRADE, dashed={"floor": 0.4, "roof": 0.9}, label=list("pqrs"), start="begin", **TEXTS)
     figure = drawing.figure()
-    for trace, (name, (x, y)) in zip(figure.data, TRADE.items(), strict=True):
+    for trace, name, (x, y) in zip(figure.data, TRADE, (ONE, TWO), strict=True):
         assert (trace.name, trace.mode) == (name, "lines+markers")
         equal(trace.x, x)
         equal(trace.y, y)
+        for bars in (trace.error_x, trace.error_y):
+            np.testing.assert_allclose(bars.array, [0.03] * 4, rtol=1e-5)
+            np.testing.assert_allclose(bars.arrayminus, [0.01] * 4, rtol=1e-5)
         assert tuple(trace.customdata) == ("p", "q", "r", "s")
     assert figure.layout.xaxis.title.text == "across"
     assert figure.layout.yaxis.title.text == "up"
@@ -270,8 +276,8 @@ def test_a_trade_joins_its_points():
     ]
     assert (begin.text, begin.x, begin.y) == ("begin", *ONE[:, 0])
     for axis, values in ((figure.layout.xaxis, 0), (figure.layout.yaxis, 1)):
-        assert axis.range[0] < min(xy[values].min() for xy in TRADE.values())
-        assert axis.range[1] > max(xy[values].max() for xy in TRADE.values())
+        assert axis.range[0] < min(ONE[values].min(), TWO[values].min()) - 0.01
+        assert axis.range[1] > max(ONE[values].max(), TWO[values].max()) + 0.03
     without = plain(figures.trade(TRADE, **TEXTS))
     assert without["layout"].get("shapes", without["layout"].get("annotations", [])) == []
     assert not any("customdata" in trace for trace in without["data"])

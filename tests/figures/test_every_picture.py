@@ -33,7 +33,7 @@ MATRICES = {"W": rng.normal(size=(2, 3)), "gram": rng.normal(size=(3, 3))}
 SHARES = {"a": [interval_wilson([True, False])] * 3, "b": [interval_wilson([True] * 9)] * 3}
 MEANS = {"a": [Interval(1, 0.5, 2), Interval(3, 2.5, 3.25)], "b": [Interval(2, 1, 4), Interval(0.5, 0.25, 1)]}
 COUNTS = {"octahedron": [7, 0, 3], "pca": [1, 8, 5]}
-TRADE = {name: (rng.random(4), rng.random(4)) for name in ("one", "two")}
+TRADE = {name: tuple([(v, v - 0.1, v + 0.2) for v in rng.random(4)] for _ in "xy") for name in ("one", "two")}
 PLANES = {"early": template("pca"), "late": template("octahedron"), "last": np.zeros((3, 6))}
 OUTCOMES = np.array([["none", "reduced", "eliminated"], ["none", "none", "given up"]])
 MAP = ({"a": OUTCOMES, "b": OUTCOMES[::-1]}, {"a": rng.random((2, 3)), "b": rng.random((2, 3))})

@@ -63,7 +63,7 @@ def lines(x, series, **options):
             lambda: figures.scatter(np.ones((2, 3)), np.ones((2, 3)), ["a"], **TEXTS),
             "names must be one per group, 2, got 1; give a group without one an empty text",
         ),
-        (lambda: figures.trade({"a": ([1, 2], [1])}, **TEXTS), must("y of a", "2", "(1,)")),
+        (lambda: figures.trade({"a": ([MEAN] * 2, [MEAN])}, **TEXTS), must("y of a", "2, 3", "(1, 3)")),
         (lambda: figures.trade({}, **TEXTS), "a figure must have one to 5 series, got 0; pass at least one"),
         (lambda: figures.stacked(["a"], {"k": [1, 2]}, **TEXTS), must("counts of k", "1", "(2,)")),
         (lambda: figures.stacked([], {"k": []}, **TEXTS), must("counts of k", "0", "(0,)")),

@@ -1,5 +1,7 @@
 """Labelled results over seeds."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -42,14 +44,26 @@ def test_the_first_value_at_which_half_of_the_seeds_do_it():
     first = first_where(happened([0, 0, 0, 1], [1, 0, 1, 0], [1, 1, 1, 1]))
     assert first.value == 0.2
     assert (first.share.count, first.share.total) == (2, 4)
-    assert str(first) == "0.2 (2/4)"
-    assert str(first_where(happened([1, 1, 1, 0]).transpose("seed", "norm"))) == "0.1 (3/4)"
+    assert str(first) == "0.2 [0.1, 0.8] (2/4)"
+    assert str(first_where(happened([1, 1, 1, 1]).transpose("seed", "norm"))) == "0.1 [0.1, 0.1] (4/4)"
+
+
+def test_the_interval_is_that_of_all_draws_of_seeds():
+    """Against every one of the 3^3 draws of three seeds, whose first values are weighed one by one."""
+    rows = np.array([[0, 0, 1], [0, 1, 1], [0, 0, 0]], bool)
+    first = first_where(happened(*rows))
+    draws = [rows[:, seeds].mean(1) >= 0.5 for seeds in product(range(3), repeat=3)]
+    values = sorted([0.1, 0.2, 0.8, np.inf][int(np.append(draw, True).argmax())] for draw in draws)
+    # 7 of 27 draws take the third seed twice or more (0.1); 1 takes the first thrice, 6 twice (never).
+    assert values.count(0.1) == values.count(np.inf) == 7
+    assert (first.value, first.low, first.high) == (0.2, 0.1, np.inf)
+    assert str(first) == "0.2 [0.1, never] (2/3)"
 
 
 def test_never():
-    first = first_where(happened([0, 0, 1], [0, 1, 0]))
-    assert first == (np.inf, None)
-    assert str(first) == "never"
+    first = first_where(happened([0, 0, 0], [0, 0, 0]))
+    assert first == (np.inf, np.inf, np.inf, None)
+    assert str(first) == "never [never, never]"
 
 
 def test_an_axis_that_does_not_increase_is_refused():

@@ -146,9 +146,10 @@ def robust(weights: "xr.DataArray") -> Explorer:
 
     def draw(attack: str, sparsity: float, norm: float) -> Drawing:
         W = values[trainings.index(attack), sparsities.index(sparsity), norms.index(norm)]
-        kept = f"{(np.linalg.norm(W, axis=0) > KEPT).sum()} features kept" if np.isfinite(W).all() else "diverged"
+        least = KEPT * np.linalg.norm(W, axis=0).max()
+        kept = f"{(np.linalg.norm(W, axis=0) > least).sum()} features kept" if np.isfinite(W).all() else "diverged"
         title = f"{attack}, {written[sparsity]}, norm {norm:g} · E‖x‖: {kept}"
-        return represented(W, np.asarray(dimensionality(W)), title=title, kept=KEPT)
+        return represented(W, np.asarray(dimensionality(W)), title=title, kept=least)
 
     start = {"sparsity": sparsities[len(sparsities) // 2]}
     return explore(draw, play="norm", start=start, attack=trainings, sparsity=sparsities, norm=norms)

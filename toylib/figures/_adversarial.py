@@ -182,7 +182,7 @@ def represented(W: ArrayLike, dimensionality: ArrayLike, *, title: str, kept: fl
         W: (m, n).
         dimensionality: (n,), D_i.
         title: of the figure.
-        kept: norm above which a feature counts as kept, drawn as a line.
+        kept: norm above which a feature counts as kept, drawn as a line; NaN for a model of NaN, which has none.
     """
     W = checked("W", W, None, None)
     D = checked("dimensionality", dimensionality, W.shape[1])
@@ -223,17 +223,17 @@ def represented(W: ArrayLike, dimensionality: ArrayLike, *, title: str, kept: fl
 
 def outcome_map(
     outcomes: Mapping[str, ArrayLike],
-    kept: Mapping[str, ArrayLike],
+    saving: Mapping[str, ArrayLike],
     densities: Sequence[float],
     norms: Sequence[float],
     *,
     title: str,
 ) -> Drawing:
-    """How training under each attack ended, over density and norm, with the number of features kept in every cell.
+    """How training under each attack ended, over density and norm, with what the models are still worth in every cell.
 
     Args:
         outcomes: attack -> (densities, norms) of names that `robustness.outcome` gives; at most eight attacks.
-        kept: attack -> (densities, norms), mean numbers of features kept.
+        saving: attack -> (densities, norms), mean shares of the ideal model's saving, written with one decimal.
         densities, norms: of the rows and columns; norms as fractions of E‖x‖.
         title: of the figure.
 
@@ -255,8 +255,8 @@ def outcome_map(
         "xgap": 1,
         "ygap": 1,
         "texttemplate": "%{text}",
-        "textfont": {"size": 11, "color": INK},
-        "hovertemplate": "density %{y}, norm %{x}: %{customdata}, %{text} kept<extra></extra>",
+        "textfont": {"size": 10, "color": INK},
+        "hovertemplate": "density %{y}, norm %{x}: %{customdata}, %{text} of the ideal saving<extra></extra>",
     }
     look = {"type": "category", "showgrid": False, "linecolor": FAINT}
     rows = -(-len(outcomes) // 2)
@@ -265,7 +265,7 @@ def outcome_map(
     for panel, (name, table) in zip(panels(len(outcomes), 2, (0.025, 0.22 / rows)), outcomes.items(), strict=True):
         cells = {
             "z": np.array([[known.index(outcome) for outcome in line] for line in np.asarray(table)], np.int8),
-            "text": [[f"{count:.0f}" for count in line] for line in np.asarray(kept[name])],
+            "text": [[f"{share:.1f}" for share in line] for line in np.round(saving[name], 1) + 0.0],  # no "-0.0"
             "customdata": np.asarray(table),
         }
         traces.append({**fixed, **cells, **panel.refs})

@@ -146,7 +146,7 @@ def _with_intervals(
                 "mode": "lines+markers",
                 "marker": {"color": color, "size": 8, "symbol": SYMBOLS[i]},
                 "line": {"color": color, "width": 1.5},
-                "error_y": {"array": f4(high - y), "arrayminus": f4(y - low), "thickness": 1.5, "color": color},
+                "error_y": {**_errors(np.stack([y, low, high], -1)), "color": color},
                 "customdata": [str(v) for v in values],
                 "hovertemplate": "%{customdata}",
             }
@@ -189,7 +189,7 @@ def scatter(x: ArrayLike, y: ArrayLike, names: Sequence[str], *, title: str, x_t
 
 
 def trade(
-    series: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    series: Mapping[str, tuple[Sequence[Interval], Sequence[Interval]]],
     *,
     title: str,
     x_title: str,
@@ -198,27 +198,29 @@ def trade(
     label: Sequence[str] = (),
     start: str = "",
 ) -> Drawing:
-    """One quantity against another along a setting, one joined line of points per series.
+    """One quantity against another along a setting, with the intervals of both, one joined line of points per series.
 
     Args:
-        series: name -> (x (k,), y (k,)), at most five.
+        series: name -> (k intervals of x, k of y), at most five.
         title, x_title, y_title: texts.
         dashed: name -> y of a dashed line.
         label: k texts, one for each point of a series, shown on hovering.
         start: what to write at the first point, which all series share.
     """
     points = {
-        name: (checked(f"x of {name}", x, None), checked(f"y of {name}", y, np.size(x)))
+        name: (checked(f"x of {name}", x, None, 3), checked(f"y of {name}", y, len(x), 3))
         for name, (x, y) in series.items()
     }
     hover = {"customdata": list(label), "hovertemplate": "%{customdata}: (%{x:.2f}, %{y:.3f})"} if label else {}
     traces = [
         {
-            **_points(x, y),
+            **_points(x[:, 0], y[:, 0]),
             "name": name,
             "mode": "lines+markers",
             "line": {"color": color, "width": 1.5},
             "marker": {"color": color, "size": 7, "symbol": symbol},
+            "error_x": {**_errors(x), "color": color},
+            "error_y": {**_errors(y), "color": color},
             **hover,
         }
         for color, symbol, (name, (x, y)) in zip(colors_of(points), SYMBOLS, points.items(), strict=False)
@@ -228,12 +230,12 @@ def trade(
     text = {"showarrow": False, "font": {"color": MUTED}, "yanchor": "bottom", "xanchor": "right"}
     notes = [{**text, "text": name, "x": 1, "xref": "paper", "y": y} for name, y in levels.items()]
     if start:
-        notes.append({**text, "text": start, "x": float(x[0]), "y": float(y[0]), "yshift": 6})
+        notes.append({**text, "text": start, "x": float(x[0, 0]), "y": float(y[0, 0]), "yshift": 6})
     layout = framed(
         title,
         420,
-        xaxis=axis(x_title, around(x)),
-        yaxis=axis(y_title, around(y)),
+        xaxis=axis(x_title, around(x.ravel())),
+        yaxis=axis(y_title, around(y.ravel())),
         margin={"t": 80},
         legend={"x": -0.02},
         shapes=[level(y) for y in levels.values()],
@@ -274,6 +276,12 @@ def _check_log(log: str) -> None:
 
 def _points(x: ArrayLike, y: ArrayLike) -> dict[str, Any]:
     return {"type": "scatter", "x": f4(x), "y": f4(y)}
+
+
+def _errors(intervals: np.ndarray) -> dict[str, Any]:
+    """Bars from the ends of intervals (k, 3) to their values."""
+    value, low, high = intervals.T
+    return {"array": f4(high - value), "arrayminus": f4(value - low), "thickness": 1.5}
 
 
 def _as_long(x: np.ndarray, name: str, y: ArrayLike) -> np.ndarray:
