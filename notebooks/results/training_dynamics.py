@@ -9,7 +9,8 @@ NaN, -1 or "". Experiments:
   the gaps to the linear twin are in the columns "twin_...", at the moments that `MOMENTS` names.
 - "fresh": the same with fresh batches at six densities, eight data streams of six seeds each.
 - "controls": other optimisers and initial scales, 32 seeds. "starts": Adam and SGD, 192 seeds at p = 0.03.
-- "longer": 30,000 steps, 48 seeds, 96 at p = 0.15. "details": the same at p = 0.15 with one thing changed, said in the column variant.
+- "longer": 30,000 steps, 48 seeds, 96 at p = 0.15. "details": the same, 48 seeds, at p = 0.15 with one thing changed,
+  which the column variant says.
 - "search": the ends of random starts; "best": the lowest of them polished; "octahedron": the template, polished.
 
 Every density has seeds of its own; at one density all experiments but the search take the first of the same seeds.
