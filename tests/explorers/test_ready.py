@@ -111,8 +111,8 @@ def test_geometry_at_every_stop(geometry, compiled):
     assert compiled == []
 
 
-def test_geometry_opens_half_way_through_the_turn():
-    """Phase D lasts here from step 20 to 100; 62 is nearest to its middle."""
+def test_geometry_opens_where_the_turn_comes_near_the_octahedron():
+    """Phase D lasts here from step 20 to 100."""
     features, steps = Correlated(2, 3), [0, 20, 30, 62, 100, 120]
     lines = template("pca") + np.array([[0] * 6, [0] * 6, [-0.4, 0, 0.4, -0.4, 0, 0.4]])
     turns = [template_prism(1.1, 0.5, angle) for angle in (5, 15)]
@@ -126,7 +126,7 @@ def test_geometry_opens_half_way_through_the_turn():
         coords={"S": [0.9], "seed": [0], "step": steps},
     )
     shown = explorers.geometry(data, data, features, lambda S: {"PCA": (1 - S) / 3})
-    assert steps[shown.sliders["step"].index] == 62
+    assert steps[shown.sliders["step"].index] == 100
 
 
 def test_geometry_plays_through_the_steps(geometry):

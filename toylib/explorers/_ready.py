@@ -32,7 +32,7 @@ def geometry(
         features: `Correlated(2, 3)`.
         levels: S -> losses by name, drawn as dashed lines.
 
-    It opens half way through the turn from prism to antiprism of its first seed, or at the end if there is no turn.
+    It opens where the turn of its first seed comes near the octahedron, or at the end if there is no turn.
     """
     Ss, seeds, steps = (runs[name].values.tolist() for name in ("S", "seed", "step"))
     paths = {(S, c): trajectory(as_run(runs.sel(S=S, seed=c)), features, S) for S in Ss for c in seeds}
@@ -54,8 +54,8 @@ def geometry(
 
     opening = Ss[len(Ss) // 2]
     turning = [phase for phase in paths[opening, seeds[0]].phases if phase.name == "D"]
-    middle = (turning[0].first + turning[0].last) / 2 if turning else steps[-1]
-    start = {"sparsity": opening, "step": min(steps, key=lambda step: abs(step - middle))}
+    turned = turning[0].last if turning else steps[-1]
+    start = {"sparsity": opening, "step": min(steps, key=lambda step: abs(step - turned))}
     return explore(draw, play="step", start=start, sparsity=Ss, seed=seeds, step=steps)
 
 
