@@ -277,21 +277,21 @@ def histogram(
         edges: (k + 1,), of the bins, equally wide; the last bin has its upper edge.
         title, x_title, y_title: texts.
     """
-    edges = checked("edges", edges, None)
-    if len(edges) < 2:
-        raise ValueError(f"edges must be two or more, got {len(edges)}; a bin has two")
-    counts = {name: np.histogram(np.asarray(column, float), edges)[0] for name, column in values.items()}
+    ends = checked("edges", edges, None)
+    if len(ends) < 2:
+        raise ValueError(f"edges must be two or more, got {len(ends)}; a bin has two")
+    counts = {name: np.histogram(np.asarray(column, float), ends)[0] for name, column in values.items()}
     traces = [
         {
             "type": "bar",
-            "x": f4((edges[1:] + edges[:-1]) / 2),
+            "x": f4((ends[1:] + ends[:-1]) / 2),
             "y": n.tolist(),
             "name": name,
             "marker": {"color": color},
         }
         for color, (name, n) in zip(colors_of(counts), counts.items(), strict=True)
     ]
-    across = axis(x_title, (edges[0], edges[-1]), tickvals=f4(edges), showgrid=False)
+    across = axis(x_title, (ends[0], ends[-1]), tickvals=f4(ends), showgrid=False)
     highest = float(np.max([*counts.values()]))
     layout = framed(title, 360, xaxis=across, yaxis=axis(y_title, (0, 1.04 * highest)))
     return Drawing(traces, {**layout, "margin": {"t": 80}, "barmode": "group", "bargap": 0.2, "legend": {"x": -0.02}})
