@@ -13,6 +13,7 @@ from plots import plain
 from toylib import attacks, explorers, sweeps
 from toylib.features import Correlated
 from toylib.figures import Limits
+from toylib.geometry import template, template_prism
 from toylib.model import Params
 from toylib.training import train_ensemble
 
@@ -99,7 +100,7 @@ def test_geometry_at_every_stop(geometry, compiled):
         title = now.layout.title.text
         assert title == f"S = {(0.8, 0.9)[a]:.2f}, seed {c}: step {(0, 2, 6)[t]}"
         layout = now.layout
-        ranges.add(tuple(layout[f"{axis}axis{k}"].range for axis in "xy" for k in range(2, 6)))
+        ranges.add(tuple(layout[f"{axis}axis{k}"].range for axis in "xy" for k in (2, 3)))
         low, high = 10 ** np.array(layout.yaxis2.range)
         assert low < min(runs.losses.min(), 0.1 / 3)
         assert high > runs.losses.max()
@@ -108,6 +109,24 @@ def test_geometry_at_every_stop(geometry, compiled):
     assert len(ranges) == 1  # axes stay while scrubbing, from one sparsity to the other too
     assert len(messages) > 11
     assert compiled == []
+
+
+def test_geometry_opens_where_the_turn_comes_near_the_octahedron():
+    """Phase D lasts here from step 20 to 100."""
+    features, steps = Correlated(2, 3), [0, 20, 30, 62, 100, 120]
+    lines = template("pca") + np.array([[0] * 6, [0] * 6, [-0.4, 0, 0.4, -0.4, 0, 0.4]])
+    turns = [template_prism(1.1, 0.5, angle) for angle in (5, 15)]
+    W = np.float32([0 * lines, lines, *turns, template("octahedron"), template("octahedron")])
+    run = Params(W[None, None], np.zeros((1, 1, 6, 6), np.float32))
+    losses = (("S", "seed", "step"), np.linspace(0.2, 0.01, 6)[None, None])
+    names = {"weights": ("hidden", "feature"), "biases": ("feature",)}
+    fields = {k: (("S", "seed", "step", *names[k]), v) for k, v in zip(names, run, strict=True)}
+    data = xr.Dataset(
+        {"losses": losses, "diverged": (("S", "seed"), np.zeros((1, 1), bool)), **fields},
+        coords={"S": [0.9], "seed": [0], "step": steps},
+    )
+    shown = explorers.geometry(data, data, features, lambda S: {"PCA": (1 - S) / 3})
+    assert steps[shown.sliders["step"].index] == 100
 
 
 def test_geometry_plays_through_the_steps(geometry):

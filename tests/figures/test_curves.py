@@ -255,6 +255,21 @@ def test_stacked_bars_count_kinds():
     assert figure.layout.yaxis.range == (0, pytest.approx(1.04 * 8))
 
 
+def test_a_histogram_counts_what_falls_into_each_bin():
+    values = {"a": [0.0, 0.5, 1.0, 3.0, np.nan], "b": [2.5, 2.6, -1.0]}
+    figure = figures.histogram(values, [0, 1, 2, 3], **TEXTS).figure()
+    assert [(trace.type, trace.name, list(trace.y)) for trace in figure.data] == [
+        ("bar", "a", [2, 1, 1]),  # the last bin has its upper edge
+        ("bar", "b", [0, 0, 2]),
+    ]
+    equal(figure.data[0].x, [0.5, 1.5, 2.5])
+    assert figure.layout.barmode == "group"
+    assert figure.layout.xaxis.range == (0, 3)
+    assert figure.layout.yaxis.range == (0, pytest.approx(1.04 * 2))
+    with raises("edges must be two or more, got 1; a bin has two"):
+        figures.histogram(values, [0], **TEXTS)
+
+
 def test_a_trade_joins_its_points():
     drawing = figures.trade(TRADE, dashed={"floor": 0.4, "roof": 0.9}, label=list("pqrs"), start="begin", **TEXTS)
     figure = drawing.figure()

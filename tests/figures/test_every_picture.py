@@ -59,6 +59,7 @@ LIMITS = Limits((-0.5, 1.5), (-1, 1), (-0.1, 2.0))
 PICTURES = {
     "attacked_sample": (SAMPLE, {"title": "Title", "limits": LIMITS}, 6, {"feature"}, {"input", "δ / ‖δ‖", "output"}),
     "gallery": ((GALLERY,), {"title": "Title"}, 8, {"", "sample"}, {"", "feature"}),
+    "histogram": (({"a": X, "b": np.array([1.5, 2.5])}, [0, 1, 2, 3]), TEXTS, 2, {"across"}, {"up"}),
     "interference": (
         (np.array([0.2, -0.3, 1.1, 0.04]), 2),
         {"title": "Title", "limit": 1.5},
@@ -92,9 +93,9 @@ PICTURES = {
     "story": (
         (RUN, SETS),
         {**STORY, "step": 10},
-        8 + 2 + 3 + 5 + 1 + 4,
+        8 + 2 + 3 + 2,
         {"feature", "", "training step"},
-        {"feature", "loss", "singular values of W", "shares, cosine", "twist in °"},
+        {"feature", "loss", "share"},
     ),
     "trade": ((TRADE,), {**TEXTS, "dashed": {"floor": 0.4}, "start": "begin", "label": "pqrs"}, 2, {"across"}, {"up"}),
 }

@@ -119,7 +119,6 @@ def test_a_set_has_one_colour_everywhere(run):
         for named in (solid, told):
             assert named[f"set {i + 1}"].marker.color == colour
             assert named[f"edge of set {i + 1}"].line.color == colour
-        assert told[f"flatness {i + 1}"].line.color == colour
 
 
 def test_stages_shows_a_scene_a_model():
@@ -157,26 +156,22 @@ def test_story_draws_the_trajectory(run):
     expected = {
         "model": run.losses,
         "linear twin": TWIN,
-        **{f"s{'₁₂₃'[k]}": run.singular_values[:, k] for k in range(3)},
-        "PCA overlap": run.overlap,
-        "energy within sets": run.within_energy,
-        "cosine of means": run.mean_cosine,
-        "flatness 1": run.flatness[:, 0],
-        "flatness 2": run.flatness[:, 1],
-        "twist": run.twist,
+        "PCA overlap": np.where(run.steps <= 100, run.overlap, np.nan),  # through phase B
+        "energy in sets": run.within_energy,
+        "twist / 60°": run.twist / 60,
     }
     assert set(drawn) == set(expected)
     for name, values in expected.items():
         equal(drawn[name].x, np.maximum(run.steps, 1))
         equal(drawn[name].y, values)
-    panels = {"model": "loss", "s₁": "singular values of W", "PCA overlap": "shares, cosine", "twist": "twist in °"}
+    panels = {"model": "loss", "PCA overlap": "share"}
     for name, title in panels.items():
         assert figure.layout["yaxis" + drawn[name].yaxis[1:]].title.text == title
         assert figure.layout["xaxis" + drawn[name].xaxis[1:]].type == "log"
     assert drawn["linear twin"].yaxis == drawn["model"].yaxis
-    assert drawn["flatness 1"].yaxis == drawn["PCA overlap"].yaxis
+    assert drawn["twist / 60°"].yaxis == drawn["energy in sets"].yaxis == drawn["PCA overlap"].yaxis
     assert figure.layout.yaxis2.type == "log"
-    assert [figure.layout[f"yaxis{k}"].type for k in (3, 4, 5)] == [None] * 3
+    assert figure.layout.yaxis3.type is None
 
 
 @pytest.mark.parametrize(("at", "step"), list(enumerate(STEPS)))
@@ -189,7 +184,7 @@ def test_story_shows_the_snapshot(run, at, step):
     equal(gram.z, W.T @ W)
     assert (gram.zmin, gram.zmax) == (-1, 1)
     cursors = [trace for trace in figure.data if trace.type == "scatter" and not trace.name]
-    assert [trace.yaxis for trace in cursors] == ["y2", "y3", "y4", "y5"]
+    assert [trace.yaxis for trace in cursors] == ["y2", "y3"]
     for trace in cursors:
         equal(trace.x, [max(10, step)] * 2)  # the axis begins at step 10
         limits = figure.layout["yaxis" + trace.yaxis[1:]].range
@@ -209,7 +204,7 @@ def test_axes_of_a_story_stay_while_scrubbing(run):
 
     assert all(fixed(step) == fixed(0) for step in STEPS[1:])
     layout = story_at(run, 0).layout
-    assert all(layout[f"{axis}axis{k}"].range for axis in "xy" for k in range(2, 6))
+    assert all(layout[f"{axis}axis{k}"].range for axis in "xy" for k in (2, 3))
     assert layout.xaxis2.range == pytest.approx((1, np.log10(3000)))
     low, high = 10 ** np.array(layout.yaxis2.range)
     assert low < 0.01 < 0.2 < high
@@ -240,5 +235,5 @@ def test_levels_and_phases_of_a_story(run):
     for shape in layout.shapes:
         if shape.type == "rect":
             bands[shape.x0, shape.x1].append((shape.xref, shape.yref, shape.y0, shape.y1))
-    panels = [(f"x{k}", f"y{k} domain", 0, 1) for k in range(2, 6)]
+    panels = [(f"x{k}", f"y{k} domain", 0, 1) for k in (2, 3)]
     assert bands == {spans[0]: panels, spans[2]: panels}  # every second phase is shaded, over all curves

@@ -31,6 +31,8 @@ def geometry(
         twins: the same for the linear twins.
         features: `Correlated(2, 3)`.
         levels: S -> losses by name, drawn as dashed lines.
+
+    It opens where the turn of its first seed comes near the octahedron, or at the end if there is no turn.
     """
     Ss, seeds, steps = (runs[name].values.tolist() for name in ("S", "seed", "step"))
     paths = {(S, c): trajectory(as_run(runs.sel(S=S, seed=c)), features, S) for S in Ss for c in seeds}
@@ -50,7 +52,10 @@ def geometry(
             loss_range=loss_range,
         )
 
-    start = {"sparsity": Ss[len(Ss) // 2], "step": steps[-1]}
+    opening = Ss[len(Ss) // 2]
+    turning = [phase for phase in paths[opening, seeds[0]].phases if phase.name == "D"]
+    turned = turning[0].last if turning else steps[-1]
+    start = {"sparsity": opening, "step": min(steps, key=lambda step: abs(step - turned))}
     return explore(draw, play="step", start=start, sparsity=Ss, seed=seeds, step=steps)
 
 

@@ -7,7 +7,7 @@ all else bound. `style` has the colours, which are told apart by colour-blind ey
 
 from toylib.figures import style
 from toylib.figures._adversarial import Limits, attacked_sample, interference, outcome_map, represented
-from toylib.figures._curves import lines, means, scatter, shares, stacked, trade
+from toylib.figures._curves import histogram, lines, means, scatter, shares, stacked, trade
 from toylib.figures._drawing import Axis, Drawing, frames
 from toylib.figures._polyhedra import polyhedron, stages, story
 from toylib.figures._samples import gallery, linked, matrices, spectra
@@ -19,6 +19,7 @@ __all__ = [
     "attacked_sample",
     "frames",
     "gallery",
+    "histogram",
     "interference",
     "lines",
     "linked",

@@ -269,6 +269,36 @@ def stacked(
     return Drawing(traces, layout)
 
 
+def histogram(
+    values: Mapping[str, ArrayLike], edges: Sequence[float], *, title: str, x_title: str, y_title: str
+) -> Drawing:
+    """Bars of how many values fall into each bin, one bar per series beside the others; at most five series.
+
+    Args:
+        values: name -> values of any number; NaN is in no bin.
+        edges: (k + 1,), of the bins, equally wide; the last bin has its upper edge.
+        title, x_title, y_title: texts.
+    """
+    ends = checked("edges", edges, None)
+    if len(ends) < 2:
+        raise ValueError(f"edges must be two or more, got {len(ends)}; a bin has two")
+    counts = {name: np.histogram(np.asarray(column, float), ends)[0] for name, column in values.items()}
+    traces = [
+        {
+            "type": "bar",
+            "x": f4((ends[1:] + ends[:-1]) / 2),
+            "y": n.tolist(),
+            "name": name,
+            "marker": {"color": color},
+        }
+        for color, (name, n) in zip(colors_of(counts), counts.items(), strict=True)
+    ]
+    across = axis(x_title, (ends[0], ends[-1]), tickvals=f4(ends), showgrid=False)
+    highest = float(np.max([*counts.values()]))
+    layout = framed(title, 360, xaxis=across, yaxis=axis(y_title, (0, 1.04 * highest)))
+    return Drawing(traces, {**layout, "margin": {"t": 80}, "barmode": "group", "bargap": 0.2, "legend": {"x": -0.02}})
+
+
 def _check_log(log: str) -> None:
     if log not in ("", "x", "y", "xy"):
         raise ValueError(f'log must be "", "x", "y" or "xy", got {log!r}; it names the axes that are logarithmic')

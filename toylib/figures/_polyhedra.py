@@ -17,13 +17,10 @@ _REACH = 1.25
 _FIRST_STEP = 10  # where the logarithmic axis of steps begins: before, nothing has moved yet
 _SILENT = {"hoverinfo": "skip", "showlegend": False}
 _ASIDE = ("top left", "top center", "top right")  # of its point, a number stands, so that points that coincide have all
-# Where the four curves of a story stand, from top to bottom, as shares of the height; the polyhedron is above.
-_PANELS = [
-    Panel(str(number), (0.0, 1.0), y)
-    for number, y in enumerate(((0.45, 0.61), (0.3, 0.41), (0.125, 0.265), (0.0, 0.085)), 2)
-]
-_GRAM = Panel("", (0.66, 0.98), (0.74, 0.95))
-_HEIGHT, _TOP, _BOTTOM = 1080, 60, 50
+# Where the two curves of a story stand, as shares of the height; the polyhedron is above.
+_PANELS = [Panel("2", (0.0, 1.0), (0.255, 0.465)), Panel("3", (0.0, 1.0), (0.0, 0.19))]
+_GRAM = Panel("", (0.66, 0.97), (0.63, 0.93))
+_HEIGHT, _TOP, _BOTTOM = 800, 60, 55
 _Series = Mapping[str, tuple[np.ndarray, str]]
 """Curves of a panel: name -> values, colour."""
 
@@ -55,7 +52,10 @@ def story(
     twin: ArrayLike,
     loss_range: tuple[float, float] | None = None,
 ) -> Drawing:
-    """One run at one step: polyhedron and Gram matrix above, and below a cursor over loss, spectrum and geometry.
+    """One run at one step: polyhedron and Gram matrix above, and below a cursor over loss and geometry.
+
+    The geometry is three shares: the PCA overlap, through phase B; the energy within the sets; and the twist in units
+    of the 60° of an antiprism, from where both sets are triangles on.
 
     Args:
         run: what geometry measures along it.
@@ -72,26 +72,23 @@ def story(
     if step not in run.steps:
         raise ValueError(f"step must be one of a snapshot, got {step}; take one of run.steps")
     W = run.weights[list(run.steps).index(step)]
-    blue, orange, green, pink = SET_COLORS
+    _, _, green, pink = SET_COLORS
     loss_range = loss_range or (0.5 * min(np.nanmin(run.losses), *levels.values()), 1.5 * run.losses[0])
-    first, second, third = run.singular_values.T
+    # Once the sets have opened, three directions are alike, and which two are the strongest is chance.
+    collapsed = run.steps <= max((phase.last for phase in run.phases if phase.name[0] in "AB"), default=-1)
     curves: list[tuple[str, tuple[float, float], _Series]] = [
         ("loss", loss_range, {"model": (run.losses, INK), "linear twin": (np.asarray(twin), pink)}),
-        ("singular values of W", (0, 1.6), {"s₁": (first, INK), "s₂": (second, MUTED), "s₃": (third, green)}),
         (
-            "shares, cosine",
-            (-1.05, 1.05),
+            "share",
+            (-0.03, 1.03),
             {
-                "PCA overlap": (run.overlap, INK),
-                "energy within sets": (run.within_energy, green),
-                "cosine of means": (run.mean_cosine, pink),
-                "flatness 1": (run.flatness[:, 0], blue),
-                "flatness 2": (run.flatness[:, 1], orange),
+                "PCA overlap": (np.where(collapsed, run.overlap, np.nan), INK),
+                "energy in sets": (run.within_energy, green),
+                "twist / 60°": (run.twist / 60, pink),
             },
         ),
-        ("twist in °", (0, 62), {"twist": (run.twist, INK)}),
     ]
-    gram = heatmap(W.T @ W, 1.0, colorbar={"x": 1.0, "len": 0.22, "y": 0.845, "tickvals": [-1, 0, 1]})
+    gram = heatmap(W.T @ W, 1.0, colorbar={"x": 1.0, "len": 0.32, "y": 0.78, "tickvals": [-1, 0, 1]})
     traces, x, cursor = [*_polyhedron(W, sets), gram], f4(np.maximum(run.steps, 1)), f4([max(_FIRST_STEP, step)] * 2)
     for panel, (_, limits, series) in zip(_PANELS, curves, strict=True):
         curve = {"type": "scatter", "mode": "lines", **panel.refs}
@@ -119,7 +116,7 @@ def _story_layout(
         _HEIGHT,
         margin={"r": 125, "t": _TOP, "b": _BOTTOM},
         showlegend=False,
-        scene={**_scene(), "domain": {"x": [0, 0.6], "y": [0.64, 1]}},
+        scene={**_scene(), "domain": {"x": [0, 0.6], "y": [0.53, 1]}},
         annotations=notes,
         shapes=shapes,
     )

@@ -2,7 +2,8 @@
 
 Functions of W take one model, (m, n) with column i for feature i, and depend on it only through its Gram matrix Wᵀ W:
 rotating the hidden space changes nothing. `sets` is a tuple of tuples of feature indices, as in `Features.sets`.
-`classify` names a state, `phases` cuts a run, `trajectory` measures one run and `census` counts many.
+`classify` names a state, `phases` cuts a run by its W, `plateaus` by its loss; `trajectory` measures one run and
+`census` counts many.
 """
 
 from toylib.geometry._census import Census, TwinGaps, census, twin_gap, twin_gaps
@@ -18,6 +19,7 @@ from toylib.geometry._measures import (
     twist,
     within_energy,
 )
+from toylib.geometry._plateaus import loss_slope, plateaus
 from toylib.geometry._states import Phase, classify, phase_middle, phases
 from toylib.geometry._templates import Sets, template, template_distance, template_prism
 from toylib.geometry._trajectory import Trajectory, trajectory
@@ -35,11 +37,13 @@ __all__ = [
     "features_per_dimension",
     "flatness",
     "interference_similarity",
+    "loss_slope",
     "mean_cosine",
     "mode_strengths",
     "pca_overlap",
     "phase_middle",
     "phases",
+    "plateaus",
     "template",
     "template_distance",
     "template_prism",

@@ -1,0 +1,70 @@
+"""Regimes of a run found in its loss alone."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from toylib._checks import check_real
+
+GRID = 0.02
+"""Spacing of the grid in ln(step) on which a loss is read."""
+
+
+def loss_slope(losses: ArrayLike, steps: ArrayLike, *, window: float = 0.2) -> tuple[np.ndarray, np.ndarray]:
+    """d ln L / d ln(step) along one run, smoothed by taking each difference over a window of ln(step).
+
+    Args:
+        losses: (T,), positive and finite.
+        steps: (T,), increasing; a snapshot at step 0 is left out.
+        window: width in ln(step) of a difference; 0.2 is a factor 1.22 in steps.
+
+    Returns:
+        steps (k,) from twice the first positive snapshot on, 0.02 apart in ln, and the slopes (k,) there. The loss
+        between snapshots is interpolated linearly in ln(step) and ln L.
+
+    Raises:
+        ValueError: not one loss per snapshot, losses that are not positive, or a run shorter than the window.
+    """
+    losses, steps = np.asarray(losses, float), np.asarray(steps, float)
+    check_real("window", window, "it is a width in ln(step), such as 0.2", least=2 * GRID, most=2)
+    if losses.ndim != 1 or losses.shape != steps.shape or not (np.diff(steps) > 0).all():
+        raise ValueError(
+            f"losses must be those of one run at increasing steps, got shapes {losses.shape} and {steps.shape}; pass "
+            "run.losses and run.steps of one member"
+        )
+    if not (np.isfinite(losses) & (losses > 0)).all():
+        raise ValueError("losses must be positive and finite, got others; cut a run that diverged where it did")
+    losses, steps = losses[steps > 0], steps[steps > 0]
+    half = max(round(window / 2 / GRID), 1)
+    grid = np.arange(np.log(2 * steps[0]), np.log(steps[-1]) + 1e-9, GRID) if len(steps) else np.zeros(0)
+    if len(grid) <= 2 * half:
+        raise ValueError(f"a run must last longer than the window of {window}, got {len(grid)} points; train longer")
+    values = np.interp(grid, np.log(steps), np.log(losses))
+    slopes = (values[2 * half :] - values[: -2 * half]) / (2 * half * GRID)
+    return np.exp(grid[half:-half]), slopes
+
+
+def plateaus(
+    losses: ArrayLike, steps: ArrayLike, *, slope: float = 0.1, factor: float = 1.35, window: float = 0.2
+) -> np.ndarray:
+    """The plateaus of a loss curve: where |d ln L / d ln(step)| stays below `slope` while steps grow by `factor`.
+
+    It looks at the loss alone, so it can agree or disagree with `phases`, which looks at W alone. A run that has
+    converged ends on a plateau: what tells of a regime on the way is a plateau before that.
+
+    Args:
+        losses, steps: (T,) each, as for `loss_slope`.
+        slope: largest absolute slope on a plateau; 0.1 means that doubling the steps changes the loss by 7 %.
+        factor: least ratio of the last to the first step of a plateau.
+        window: of the smoothing, in ln(step).
+
+    Returns:
+        (k, 2): first and last step of each plateau, in the order of time.
+
+    Raises:
+        ValueError: as `loss_slope`.
+    """
+    at, slopes = loss_slope(losses, steps, window=window)
+    flat = np.concatenate([[0], (np.abs(slopes) < slope).astype(int), [0]])
+    begins, ends = np.flatnonzero(np.diff(flat) > 0), np.flatnonzero(np.diff(flat) < 0) - 1
+    found = np.stack([at[begins], at[ends]], 1)
+    return found[found[:, 1] >= factor * found[:, 0]]
