@@ -265,7 +265,9 @@ def outcome_map(
     for panel, (name, table) in zip(panels(len(outcomes), 2, (0.025, 0.22 / rows)), outcomes.items(), strict=True):
         cells = {
             "z": np.array([[known.index(outcome) for outcome in line] for line in np.asarray(table)], np.int8),
-            "text": [[f"{share:.1f}" for share in line] for line in np.round(saving[name], 1) + 0.0],  # no "-0.0"
+            "text": [
+                [f"{share:.1f}" for share in line] for line in np.round(np.asarray(saving[name], float), 1) + 0.0
+            ],  # no "-0.0"
             "customdata": np.asarray(table),
         }
         traces.append({**fixed, **cells, **panel.refs})

@@ -239,9 +239,8 @@ def trade(
         margin={"t": 80},
         legend={"x": -0.02},
         shapes=[level(y) for y in levels.values()],
-        annotations=notes,
     )
-    return Drawing(traces, layout)
+    return Drawing(traces, {**layout, "annotations": notes})
 
 
 def stacked(
@@ -283,14 +282,9 @@ def histogram(
     if len(ends) < 2:
         raise ValueError(f"edges must be two or more, got {len(ends)}; a bin has two")
     counts = {name: np.histogram(np.asarray(column, float), ends)[0] for name, column in values.items()}
+    middles = f4((ends[1:] + ends[:-1]) / 2)
     traces = [
-        {
-            "type": "bar",
-            "x": f4((ends[1:] + ends[:-1]) / 2),
-            "y": n.tolist(),
-            "name": name,
-            "marker": {"color": color},
-        }
+        {"type": "bar", "x": middles, "y": n.tolist(), "name": name, "marker": {"color": color}}
         for color, (name, n) in zip(colors_of(counts), counts.items(), strict=True)
     ]
     across = axis(x_title, (ends[0], ends[-1]), tickvals=f4(ends), showgrid=False)
