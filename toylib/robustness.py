@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from toylib._checks import check_array, check_finite, check_key, check_model, check_real, check_size, check_sparsity
+from toylib._checks import check_array, check_finite, check_key, check_model, check_real, check_size, density
 from toylib.attacks import error, latent
 from toylib.geometry import feature_dimensionality, features_per_dimension
 from toylib.model import Params, loss
@@ -109,8 +109,7 @@ def saving(params: Params, X: jax.Array, S: ArrayLike) -> jax.Array:
         ValueError, TypeError: shapes that do not fit, S outside [0, 1).
     """
     check_model(params, X, (None, None))
-    check_sparsity(S)
-    p = 1 - jnp.asarray(S, X.dtype)
+    p = density(S)
     nothing = jnp.square(X - p / 2).sum(-1).mean()
     return (nothing - loss(params, X)) / (len(params.W) * (p / 3 - p**2 / 4))
 
