@@ -241,7 +241,7 @@ def check_attack(lab: Lab) -> None:
     for fraction, stop in ((0.0, 0), (1.0, -1)):
         lab.scrub(baked, fraction)
         x, clean_output, output = (
-            np.array(lab.evaluate(name)) for name in ("x", "after[0]", f"list(after.values())[{stop}]")
+            np.array(lab.evaluate(name)) for name in ("attacked_input", "after[0]", f"list(after.values())[{stop}]")
         )
         most = np.lexsort((-x, -np.abs(output - clean_output)))[:24]
         lab.wait_for_data(baked, {(after, "y"): output[most]})
