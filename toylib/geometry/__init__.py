@@ -20,13 +20,27 @@ from toylib.geometry._measures import (
     within_energy,
 )
 from toylib.geometry._plateaus import loss_slope, plateaus
+from toylib.geometry._routes import (
+    MATCHINGS,
+    ROUTES,
+    Route,
+    line_coordinates,
+    line_sums,
+    matching_sums,
+    parity_of,
+    route,
+    turn,
+)
 from toylib.geometry._states import Phase, classify, phase_middle, phases
 from toylib.geometry._templates import Sets, template, template_distance, template_prism
 from toylib.geometry._trajectory import Trajectory, trajectory
 
 __all__ = [
+    "MATCHINGS",
+    "ROUTES",
     "Census",
     "Phase",
+    "Route",
     "Sets",
     "Trajectory",
     "TwinGaps",
@@ -37,17 +51,23 @@ __all__ = [
     "features_per_dimension",
     "flatness",
     "interference_similarity",
+    "line_coordinates",
+    "line_sums",
     "loss_slope",
+    "matching_sums",
     "mean_cosine",
     "mode_strengths",
+    "parity_of",
     "pca_overlap",
     "phase_middle",
     "phases",
     "plateaus",
+    "route",
     "template",
     "template_distance",
     "template_prism",
     "trajectory",
+    "turn",
     "twin_gap",
     "twin_gaps",
     "twist",
