@@ -7,6 +7,7 @@ rotating the hidden space changes nothing. `sets` is a tuple of tuples of featur
 """
 
 from toylib.geometry._census import Census, TwinGaps, census, twin_gap, twin_gaps
+from toylib.geometry._clusters import agreement, cluster_moments
 from toylib.geometry._measures import (
     align,
     feature_dimensionality,
@@ -44,9 +45,11 @@ __all__ = [
     "Sets",
     "Trajectory",
     "TwinGaps",
+    "agreement",
     "align",
     "census",
     "classify",
+    "cluster_moments",
     "feature_dimensionality",
     "features_per_dimension",
     "flatness",
