@@ -5,7 +5,6 @@ from functools import partial
 from itertools import pairwise
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from arrangements import EXACT, OCTAHEDRON, RELABELLINGS, SETS, collapsed, f32, orthogonal, prism, run_of
@@ -161,21 +160,32 @@ def test_phases_of_a_trained_run():
 
 # Bad input
 
-W36 = jnp.zeros((3, 6))
-ONE = "pass one model of two sets of three in three dimensions"
-TRIPLES = "sets must be two sets of three, got {}; other designs have no octahedron"
+PARTS = "sets must hold {}, got {}; take them from features.sets"
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: geometry.classify(np.zeros((3, 5)), SETS), f"W must have shape (3, 6), got (3, 5); {ONE}"),
-        (lambda: geometry.classify(np.zeros((2, 3, 6)), SETS), f"W must have shape (3, 6), got (2, 3, 6); {ONE}"),
         (
-            lambda: geometry.classify(W36, ((0, 1), (2, 3), (4, 5))),
-            TRIPLES.format("((0, 1), (2, 3), (4, 5))"),
+            lambda: geometry.classify(np.zeros((3, 5)), SETS),
+            PARTS.format("distinct features in [0, 5)", SETS),
         ),
-        (lambda: geometry.phases(run_of((A, 2)), ((0, 1), (2, 3))), TRIPLES.format("((0, 1), (2, 3))")),
+        (
+            lambda: geometry.classify(np.zeros((2, 3, 6)), SETS),
+            "W must have shape (any, any), got (2, 3, 6); pass one model, (m, n)",
+        ),
+        (
+            lambda: geometry.classify(np.zeros((3, 6)), ((0, 1), (2, 3))),
+            PARTS.format("each of 6 features", "((0, 1), (2, 3))"),
+        ),
+        (
+            lambda: geometry.phases(run_of((A, 2)), ((0, 1), (2, 3))),
+            PARTS.format("each of 6 features", "((0, 1), (2, 3))"),
+        ),
+        (
+            lambda: geometry.classify(np.zeros((1, 6)), SETS),
+            "n_hidden must be at least 2, got 1; in one dimension there is no shape",
+        ),
     ],
 )
 def test_arguments_of_states_are_checked(call, message):
@@ -186,7 +196,8 @@ def test_arguments_of_states_are_checked(call, message):
 def test_phases_take_one_run():
     run = run_of((A, 2), (E, 2))
     message = (
-        "run.weights must have shape (any, 3, 6), got (1, 4, 3, 6); pass one model's run, as run.member(a, c) gives it"
+        "run.weights must have shape (any, any, any), got (1, 4, 3, 6); "
+        "pass one model's run, as run.member(a, c) gives it"
     )
     many = run._replace(
         params=jax.tree.map(lambda leaf: leaf[None], run.params),

@@ -56,7 +56,7 @@ def test_distances_are_the_least_over_all_relabellings(state):
         ),
         (
             lambda: geometry.template_distance(np.zeros((2, 3, 5)), SETS, "pca"),
-            "W must have shape (3, 6), got (2, 3, 5); pass one model of two sets of three in three dimensions",
+            "sets must hold distinct features in [0, 5), got ((0, 1, 2), (3, 4, 5)); take them from features.sets",
         ),
         (
             lambda: geometry.template_distance(np.zeros((3, 6)), ((0, 1, 2), (2, 4, 5)), "pca"),

@@ -24,15 +24,16 @@ if TYPE_CHECKING:
 def geometry(
     runs: "xr.Dataset", twins: "xr.Dataset", features: Features, levels: Callable[[float], Mapping[str, float]]
 ) -> Explorer:
-    """Training runs of two sets of three features, scrubbed over sparsity, step and seed.
+    """Training runs of sets of any sizes, in two dimensions or more, scrubbed over sparsity, step and seed.
 
     Args:
         runs: a sweep of `sweeps.train_points` over S and seed, with a coordinate `step`.
         twins: the same for the linear twins.
-        features: `Correlated(2, 3)`.
+        features: that they were trained on.
         levels: S -> losses by name, drawn as dashed lines.
 
-    It opens where the turn of its first seed comes near the octahedron, or at the end if there is no turn.
+    It opens where the turn of its first seed ends, for two triples near the octahedron, or at the end if there is no
+    turn.
     """
     Ss, seeds, steps = (runs[name].values.tolist() for name in ("S", "seed", "step"))
     paths = {(S, c): trajectory(as_run(runs.sel(S=S, seed=c)), features, S) for S in Ss for c in seeds}

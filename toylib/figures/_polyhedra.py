@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from toylib.figures._drawing import Drawing
 from toylib.figures._layout import Label, Panel, axis, band, checked, f4, framed, heatmap, level, names
 from toylib.figures.style import INK, LABELS, MUTED, SET_COLORS
-from toylib.geometry import Sets, Trajectory
+from toylib.geometry import Sets, Trajectory, upright
 
 _ANTIPODAL, _NEIGHBOUR = -0.9, -0.5
 _REACH = 1.25
@@ -26,18 +26,37 @@ _Series = Mapping[str, tuple[np.ndarray, str]]
 
 
 def polyhedron(W: ArrayLike, sets: Sets, *, title: str) -> Drawing:
-    """The columns of W (3, n) in hidden space: one colour per set, edges between neighbours, antipodal pairs dashed."""
-    return Drawing(_polyhedron(W, sets), framed(title, 480, scene=_scene(), margin={"l": 0, "r": 0}))
+    """The columns of W (m, n) in hidden space: one colour per set, edges between neighbours, antipodal pairs dashed.
+
+    Fewer than three dimensions are drawn in a plane, seen from above. Of more, it shows the three in which W is
+    strongest, as `geometry.upright` turns it; neighbours and antipodes are those of all dimensions.
+
+    Args:
+        W: (m, n).
+        sets: the sets; where there are more than four, colours come again.
+        title: of the figure.
+    """
+    W = checked("W", W, None, None)
+    layout = framed(title, 480, scene=_scene(len(W)), margin={"l": 0, "r": 0})
+    return Drawing(_polyhedron(W, sets, _facing(W, sets)), layout)
 
 
 def stages(Ws: Mapping[str, ArrayLike], sets: Sets, *, title: str) -> Drawing:
-    """Several models side by side, seen from the same side; name -> W (3, n)."""
+    """Several models of one size side by side, seen from the same side, as `polyhedron` shows one; name -> W (m, n).
+
+    Of more than three dimensions, all show the three in which the last model that is finite is strongest.
+    """
+    if not Ws:
+        raise ValueError("there must be at least one model, got none; pass name -> W")
+    models = [checked("W", W, None, None) for W in Ws.values()]
+    last = next((W for W in reversed(models) if np.isfinite(W).all()), models[-1])
+    m, turn = len(last), _facing(last, sets)
     traces, layout = [], framed(title, 290, margin={"l": 0, "r": 0, "t": 50, "b": 0}, annotations=[])
     above = {"y": 1, "xref": "paper", "yref": "paper", "yanchor": "top", "showarrow": False}
     for i, (name, W) in enumerate(Ws.items()):
         scene = "scene" + str(i + 1) * (i > 0)
-        traces += [{**trace, "scene": scene} for trace in _polyhedron(W, sets)]
-        layout[scene] = {**_scene(ticks=False), "domain": {"x": [i / len(Ws), (i + 1) / len(Ws)], "y": [0, 0.92]}}
+        traces += [{**trace, "scene": scene} for trace in _polyhedron(checked("W", W, m, None), sets, turn)]
+        layout[scene] = {**_scene(m, ticks=False), "domain": {"x": [i / len(Ws), (i + 1) / len(Ws)], "y": [0, 0.92]}}
         layout["annotations"].append({**above, "text": name, "x": (i + 0.5) / len(Ws)})
     return Drawing(traces, layout)
 
@@ -54,12 +73,13 @@ def story(
 ) -> Drawing:
     """One run at one step: polyhedron and Gram matrix above, and below a cursor over loss and geometry.
 
-    The geometry is three shares: the PCA overlap, through phase B; the energy within the sets; and the twist in units
-    of the 60° of an antiprism, from where both sets are triangles on.
+    The geometry is three shares: the PCA overlap, through phase B; the energy within the sets; and, of two triples in
+    three dimensions, the twist in units of the 60° of an antiprism, from where both sets are triangles on. Of more than
+    three dimensions the polyhedron shows the three in which the run ends strongest.
 
     Args:
         run: what geometry measures along it.
-        sets: two sets of three.
+        sets: of its features, any number and sizes.
         step: of the snapshot to show.
         title: of the figure, to which the step is added.
         levels: name -> loss, drawn as dashed lines.
@@ -89,7 +109,11 @@ def story(
         ),
     ]
     gram = heatmap(W.T @ W, 1.0, colorbar={"x": 1.0, "len": 0.32, "y": 0.78, "tickvals": [-1, 0, 1]})
-    traces, x, cursor = [*_polyhedron(W, sets), gram], f4(np.maximum(run.steps, 1)), f4([max(_FIRST_STEP, step)] * 2)
+    traces, x, cursor = (
+        [*_polyhedron(W, sets, np.eye(len(W))), gram],
+        f4(np.maximum(run.steps, 1)),
+        f4([max(_FIRST_STEP, step)] * 2),
+    )
     for panel, (_, limits, series) in zip(_PANELS, curves, strict=True):
         curve = {"type": "scatter", "mode": "lines", **panel.refs}
         traces += [
@@ -116,7 +140,7 @@ def _story_layout(
         _HEIGHT,
         margin={"r": 125, "t": _TOP, "b": _BOTTOM},
         showlegend=False,
-        scene={**_scene(), "domain": {"x": [0, 0.6], "y": [0.53, 1]}},
+        scene={**_scene(run.weights.shape[1]), "domain": {"x": [0, 0.6], "y": [0.53, 1]}},
         annotations=notes,
         shapes=shapes,
     )
@@ -145,25 +169,30 @@ def _story_layout(
     return layout
 
 
-def _polyhedron(W: ArrayLike, sets: Sets) -> list[dict[str, Any]]:
-    """Traces of constant number and length, so that only coordinates move: edges, antipodes, triangles, vertices."""
-    W = checked("W", W, 3, None)
+def _polyhedron(W: np.ndarray, sets: Sets, turn: np.ndarray) -> list[dict[str, Any]]:
+    """Traces of constant number and length, so that only coordinates move: edges, antipodes, sets, the origin."""
     norms = np.linalg.norm(W, axis=0)
     cosine = (W.T @ W) / np.maximum(np.outer(norms, norms), 1e-12)
+    points = (turn @ W)[:3]
+    points = np.vstack([points, np.zeros((3 - len(points), W.shape[1]))])
     of = {j: i for i, members in enumerate(sets) for j in members}
     pairs, seen = list(combinations(range(W.shape[1]), 2)), norms.min() > 0.05
     edges = [((i, j), seen and cosine[i, j] > _NEIGHBOUR) for i, j in pairs if of[i] != of[j]]
     antipodes = [(pair, seen and cosine[pair] < _ANTIPODAL) for pair in pairs]
+    # The colour of a third set is not to mean something else too.
+    dashed = SET_COLORS[2] if len(sets) < 3 else INK
     traces = [
-        _line(_segments(W, edges), "edge to the other set", MUTED, width=2),
-        _line(_segments(W, antipodes), "antipodal pair", SET_COLORS[2], width=5, dash="dash"),
+        _line(_segments(points, edges), "edge to the other set", MUTED, width=2),
+        _line(_segments(points, antipodes), "antipodal pair", dashed, width=5, dash="dash"),
     ]
     for i, (members, color) in enumerate(zip(sets, cycle(SET_COLORS)), 1):
-        triangle = _segments(W, [(pair, True) for pair in combinations(members, 2)])
+        # All edges of a triangle; of more features not the diagonals, and no line over that of an antipodal pair.
+        least = {2: _ANTIPODAL, 3: -np.inf}.get(len(members), _NEIGHBOUR)
+        inner = [(pair, cosine[pair] > least) for pair in combinations(members, 2)]
         traces += [
-            _line(triangle, f"edge of set {i}", color, width=6),
+            _line(_segments(points, inner), f"edge of set {i}", color, width=6),
             {
-                **_at(W[:, list(members)]),
+                **_at(points[:, list(members)]),
                 "mode": "markers+text",
                 "marker": {"size": 6, "color": color},
                 "text": [str(j + 1) for j in members],
@@ -175,6 +204,11 @@ def _polyhedron(W: ArrayLike, sets: Sets) -> list[dict[str, Any]]:
             },
         ]
     return [*traces, {**_at(np.zeros((3, 1))), "mode": "markers", "marker": {"size": 3, "color": INK}, **_SILENT}]
+
+
+def _facing(W: np.ndarray, sets: Sets) -> np.ndarray:
+    """How to turn a model of more than three dimensions so that the first three are to be drawn."""
+    return upright(W, sets) if len(W) > 3 and np.isfinite(W).all() else np.eye(len(W))
 
 
 def _segments(W: np.ndarray, pairs: Sequence[tuple[tuple[int, int], bool]]) -> np.ndarray:
@@ -192,14 +226,16 @@ def _at(points: np.ndarray) -> dict[str, Any]:
     return {"type": "scatter3d", **dict(zip("xyz", f4(points), strict=True))}
 
 
-def _scene(*, ticks: bool = True) -> dict[str, Any]:
+def _scene(m: int, *, ticks: bool = True) -> dict[str, Any]:
+    """Axes and camera for models of m dimensions: a plane is seen from above, as it is."""
     side = {"range": [-_REACH, _REACH], "tickvals": [-1, 0, 1], "showticklabels": ticks}
-    titles = ("h₁", "h₂", "h₃") if ticks else ("", "", "")
-    return {
-        **{f"{name}axis": {**side, "title": {"text": title}} for name, title in zip("xyz", titles, strict=True)},
-        "aspectmode": "cube",
-        "camera": {"eye": {"x": 1.6, "y": 1.35, "z": 0.83}, "center": {"x": 0, "y": 0, "z": -0.08}}
-        if ticks
-        else {"eye": {"x": 1.2, "y": 1.0, "z": 0.62}},
-        "uirevision": "camera",
-    }
+    strongest = (f"strongest of {m} directions", "second", "third")
+    titles = (strongest if m > 3 else ("h₁", "h₂", "h₃")) if ticks else ("", "", "")
+    axes = {f"{name}axis": {**side, "title": {"text": title}} for name, title in zip("xyz", titles, strict=True)}
+    camera = {"eye": {"x": 1.2, "y": 1.0, "z": 0.62}}
+    if ticks:
+        camera = {"eye": {"x": 1.6, "y": 1.35, "z": 0.83}, "center": {"x": 0, "y": 0, "z": -0.08}}
+    if m < 3:
+        axes["zaxis"]["visible"] = False
+        camera = {"eye": {"x": 0, "y": 0, "z": 2.0 if ticks else 1.7}, "up": {"x": 0, "y": 1, "z": 0}}
+    return {**axes, "aspectmode": "cube", "camera": camera, "uirevision": "camera"}

@@ -2,8 +2,8 @@
 
 Functions of W take one model, (m, n) with column i for feature i, and depend on it only through its Gram matrix Wᵀ W:
 rotating the hidden space changes nothing. `sets` is a tuple of tuples of feature indices, as in `Features.sets`.
-`classify` names a state, `phases` cuts a run by its W, `plateaus` by its loss; `trajectory` measures one run and
-`census` counts many.
+For sets of any sizes `classify` names a state by the nearest of `templates`, `phases` cuts a run by its W, `plateaus`
+by its loss, and `trajectory` measures one; `census` counts many, of two triples.
 """
 
 from toylib.geometry._census import Census, TwinGaps, census, twin_gap, twin_gaps
@@ -32,9 +32,17 @@ from toylib.geometry._routes import (
     route,
     turn,
 )
+from toylib.geometry._shapes import template_prism
 from toylib.geometry._states import Phase, classify, phase_middle, phases
-from toylib.geometry._templates import Sets, template, template_distance, template_prism
-from toylib.geometry._trajectory import Trajectory, trajectory
+from toylib.geometry._templates import (
+    Sets,
+    nearest_template,
+    template,
+    template_bound,
+    template_distance,
+    templates,
+)
+from toylib.geometry._trajectory import Trajectory, trajectory, upright
 
 __all__ = [
     "MATCHINGS",
@@ -60,6 +68,7 @@ __all__ = [
     "matching_sums",
     "mean_cosine",
     "mode_strengths",
+    "nearest_template",
     "parity_of",
     "pca_overlap",
     "phase_middle",
@@ -67,12 +76,15 @@ __all__ = [
     "plateaus",
     "route",
     "template",
+    "template_bound",
     "template_distance",
     "template_prism",
+    "templates",
     "trajectory",
     "turn",
     "twin_gap",
     "twin_gaps",
     "twist",
+    "upright",
     "within_energy",
 ]

@@ -12,7 +12,7 @@ from toylib._checks import check_finite
 from toylib.features import Features
 from toylib.geometry._measures import mode_strengths, pca_overlap, twist
 from toylib.geometry._states import classify, phase_middle, phases
-from toylib.geometry._templates import Sets
+from toylib.geometry._templates import Sets, is_triples
 from toylib.model import Params, reconstruct
 from toylib.training import Run
 
@@ -70,7 +70,15 @@ def census(runs: Run, features: Features, S: float) -> Census:
 
     Returns:
         A Census. A diverged member has the final state "other", no plateau, and phases up to where W was finite.
+
+    Raises:
+        ValueError: other sizes, which have neither a twist nor one octahedron to count.
     """
+    if not is_triples(runs.weights, features.sets):
+        raise ValueError(
+            f"a census must be of two sets of three in three dimensions, got {features.sets!r} and weights "
+            f"{runs.weights.shape}; of other sizes count classify(W, sets) and phases(run, sets) of each member"
+        )
     overlap = jax.jit(partial(pca_overlap, covariance=features.covariance(S), k=len(features.sets)))
     return Census(
         *(np.array(column) for column in zip(*(_row(run, features.sets, overlap) for run in _each(runs)), strict=True))

@@ -10,7 +10,17 @@ from numpy.typing import ArrayLike
 
 from toylib._checks import check_array
 from toylib.geometry._measures import FLAT, flatness, twist, within_energy
-from toylib.geometry._templates import Sets, check_triples, template_distance
+from toylib.geometry._templates import (
+    ONE,
+    Sets,
+    check_partition,
+    check_triples,
+    is_triples,
+    nearest_template,
+    template_bound,
+    template_distance,
+    templates,
+)
 from toylib.training import Run
 
 # The constants that decide between states; `classify` says how.
@@ -20,7 +30,7 @@ COLLAPSED_ENERGY = 0.05
 TEMPLATE_DISTANCE = 0.3
 PRISM_TWIST, ANTIPRISM_TWIST = 20.0, 40.0
 # The constants that decide between phases; `phases` says how.
-PHASE_A_MEAN, PHASE_B_ENERGY = 0.9, 0.02
+PHASE_A_MEAN, PHASE_B_ENERGY, PAIR_ENERGY = 0.9, 0.02, 0.25
 
 
 class Phase(NamedTuple):
@@ -32,9 +42,14 @@ class Phase(NamedTuple):
 
 
 def classify(W: ArrayLike, sets: Sets) -> str:
-    """Name the state of a model with two sets of three features in three dimensions.
+    """Name the state of a model, with sets of any sizes in any number of dimensions.
 
-    The first rule that fits decides, with distances from `template_distance`:
+    "other" if W is not finite; "origin" if ‖W‖²_F < 0.2·n/6; the name of the nearest of `templates` if its
+    `template_distance` is below `template_bound`, half of the least distance between two of these and at most 1; else
+    "other". `nearest_template` says how near it is.
+
+    Two triples in three dimensions have names for what lies between templates too, because triangles on the way are not
+    regular. The first rule that fits decides:
 
     - "other" if W is not finite; "origin" if ‖W‖²_F < 0.2;
     - "octahedron" within 1.0 of that template, half way to the unit prism;
@@ -43,27 +58,39 @@ def classify(W: ArrayLike, sets: Sets) -> str:
     - "lines" if a set's flatness is at most 0.3;
     - by the twist: "prism" below 20°, "twisted" below 40°, "antiprism" above.
 
-    Triangles on the way are not regular, so distances alone would not find lines, prism and antiprism. An antiprism
-    with the right height is the octahedron.
+    An antiprism with the right height is the octahedron.
 
     Args:
-        W: (3, 6); a host function, so not for jax.jit.
-        sets: two sets of three.
+        W: (m, n), m at least 2; a host function, so not for jax.jit.
+        sets: the sets, which hold every feature once.
 
     Returns:
-        One of "origin", "pca", "collinear", "lines", "prism", "twisted", "antiprism", "octahedron", "other".
+        For two triples in three dimensions one of "origin", "pca", "collinear", "lines", "prism", "twisted",
+        "antiprism", "octahedron", "other"; else "origin", "other" or a name that `templates` lists.
 
     Raises:
-        ValueError, TypeError: W or the sets are of another size.
+        ValueError, TypeError: sets that leave features out or share them, or m below 2.
     """
     W = np.asarray(W, np.float32)
-    _, sets = check_triples(W, sets)
+    check_array("W", W, (None, None), ONE)
+    check_partition(W, sets)
     if not np.isfinite(W).all():
         return "other"
-    if np.square(W).sum() < ORIGIN_NORM:
+    if np.square(W).sum() < ORIGIN_NORM * W.shape[1] / 6:
         return "origin"
+    if is_triples(W, sets):
+        return _between_templates(W, sets)
+    if not templates(sets, len(W)):
+        return "other"
+    name, distance = nearest_template(W, sets)
+    return name if distance < template_bound(sets, len(W)) else "other"
+
+
+def _between_templates(W: np.ndarray, sets: Sets) -> str:
+    """The state of two triples that have left the origin."""
     if template_distance(W, sets, "octahedron") < OCTAHEDRON_DISTANCE:
         return "octahedron"
+    _, sets = check_triples(W, sets)
     energy, flat, angle = (np.asarray(value[0]) for value in _measures(jnp.asarray(W)[None], sets))
     if energy < COLLAPSED_ENERGY:
         return next((s for s in ("pca", "collinear") if template_distance(W, sets, s) < TEMPLATE_DISTANCE), "other")
@@ -75,43 +102,46 @@ def classify(W: ArrayLike, sets: Sets) -> str:
 
 
 def phases(run: Run, sets: Sets) -> list[Phase]:
-    """Cut one run of two sets of three features in three dimensions into the phases that it went through.
+    """Cut one run of a model, with sets of any sizes, into the phases that it went through.
 
-    A, leaving the origin: until three times the smaller ‖set mean‖² first exceeds 0.9. B, collapsed sets: until the
-    last step with within-energy below 0.02. C, the sets open: until the last step at which a flatness is below 0.3. D,
-    the triangles turn: until the final uninterrupted stay within distance 1.0 of the octahedron begins. E, the
-    octahedron. Snapshots about 20 steps apart are needed to see them; a boundary is the step of a snapshot. A run that
-    diverged is cut where W stops being finite.
+    A, leaving the origin: until each set's ‖W_set‖²_F has been above 0.9 for the first time. B, collapsed sets: until
+    the last step with within-energy below 0.02; sets of one feature have no B. C, the sets open: until the last step at
+    which one is not open, or until E begins. A set of three or more is open while its flatness is at least 0.3. A pair,
+    always a line, is open while half of ‖W_1 - W_2‖² is at least a quarter of ‖W_1‖² + ‖W_2‖²: from 60° on between
+    columns of one length. D, the open sets turn: until the final uninterrupted stay at the template that the run ends
+    at begins, within `template_bound` of it. E, that stay; a run that ends at "pca" or "collinear" has ended in B.
+
+    For two triples in three dimensions A lasts until three times the smaller ‖set mean‖² first exceeds 0.9, which is
+    the same for collapsed sets, and D until the final uninterrupted stay within distance 1.0 of the octahedron.
+
+    Snapshots about 20 steps apart are needed to see them; a boundary is the step of a snapshot. A run that diverged is
+    cut where W stops being finite.
 
     Args:
         run: one model's run, without leading axes.
-        sets: two sets of three.
+        sets: the sets, which hold every feature once.
 
     Returns:
         The phases in the order of time, named "A" to "E", each from the step where the one before it ended. A phase
-        that does not occur is left out: a run that never reaches the octahedron ends in an earlier letter, and one that
+        that does not occur is left out: a run that reaches no template ends in an earlier letter, and one that
         opens its sets before they have grown has no "B". Where `classify` calls the snapshot half way through B
         collinear, the name is "B (collinear)".
 
     Raises:
-        ValueError: a run with leading axes or of another size.
+        ValueError: a run with leading axes, m below 2, or sets that leave features out or share them.
     """
     W = np.asarray(run.weights, np.float32)
-    check_array("run.weights", W, (None, 3, 6), "pass one model's run, as run.member(a, c) gives it")
-    _, sets = check_triples(W[0], sets)
+    check_array("run.weights", W, (None, None, None), "pass one model's run, as run.member(a, c) gives it")
+    check_partition(W, sets)
     W = W[np.logical_and.accumulate(np.isfinite(W).all((1, 2)))]
     if not len(W):
         return []
-    gram_distance = template_distance(W, sets, "octahedron")
-    means = np.stack([W[:, :, list(s)].mean(2) for s in sets])
-    energy, flat, _ = (np.asarray(value) for value in _measures(jnp.asarray(W), sets))
-    last = len(W) - 1
-    grown = np.flatnonzero(3 * np.square(means).sum(2).min(0) > PHASE_A_MEAN)
-    strays = np.flatnonzero(~(gram_distance < OCTAHEDRON_DISTANCE))
+    grown, collapsed, closed, there = (_signs_of_triples if is_triples(W, sets) else _signs)(W, sets)
+    last, strays = len(W) - 1, np.flatnonzero(~there)
     ends = {
-        "A": grown[0] if len(grown) else last,
-        "B": max(np.flatnonzero(energy < PHASE_B_ENERGY), default=0),
-        "C": max(np.flatnonzero(flat.min(1) < FLAT), default=0),
+        "A": np.flatnonzero(grown)[0] if grown.any() else last,
+        "B": max(np.flatnonzero(collapsed), default=0),
+        "C": max(np.flatnonzero(closed), default=0),
         "D": min(strays[-1] + 1, last) if len(strays) else 0,
         "E": last,
     }
@@ -123,6 +153,38 @@ def phases(run: Run, sets: Sets) -> list[Phase]:
             found.append(Phase(name, int(run.steps[begin]), int(run.steps[end])))
             begin = end
     return found
+
+
+_Signs = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+"""Of the snapshots, (T,) bool each: sets have grown, have collapsed, one is closed, all is where the run ends."""
+
+
+def _signs_of_triples(W: np.ndarray, sets: Sets) -> _Signs:
+    _, sets = check_triples(W[0], sets)
+    means = np.stack([W[:, :, list(s)].mean(2) for s in sets])
+    energy, flat, _ = (np.asarray(value) for value in _measures(jnp.asarray(W), sets))
+    grown = 3 * np.square(means).sum(2).min(0) > PHASE_A_MEAN
+    there = template_distance(W, sets, "octahedron") < OCTAHEDRON_DISTANCE
+    return grown, energy < PHASE_B_ENERGY, flat.min(1) < FLAT, there
+
+
+def _signs(W: np.ndarray, sets: Sets) -> _Signs:
+    columns = [W[:, :, list(s)] for s in sets]
+    centred = [c - c.mean(2, keepdims=True) for c in columns]
+    energies, within = (np.array([np.square(c).sum((1, 2)) for c in parts]) for parts in (columns, centred))
+    collapsed = (within.sum(0) < PHASE_B_ENERGY * energies.sum(0)) & (max(map(len, sets)) > 1)
+    there, end = np.zeros(len(W), bool), classify(W[-1], sets)
+    if end in templates(sets, W.shape[1]) and end not in ("pca", "collinear"):
+        there = template_distance(W, sets, end) < template_bound(sets, W.shape[1])
+    stay = np.logical_and.accumulate(there[::-1])[::-1]
+    closed = np.zeros(len(W), bool)
+    for s, c, total, part in zip(sets, centred, energies, within, strict=True):
+        if len(s) == 2:
+            closed |= part < PAIR_ENERGY * total
+        elif len(s) > 2:
+            values = np.linalg.svd(c, compute_uv=False)
+            closed |= values[:, 1] < FLAT * values[:, 0]
+    return energies.min(0) > PHASE_A_MEAN, collapsed & ~stay, closed & ~stay, there
 
 
 def phase_middle(phase: Phase, run: Run) -> int:

@@ -1,0 +1,165 @@
+"""Named shapes of columns, and every way to hand their columns to sets of given sizes."""
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from itertools import pairwise
+from math import factorial, prod
+from typing import NamedTuple
+
+import numpy as np
+
+MOST_RELABELLINGS = 50_000
+"""A shape with more distinct relabellings of its columns has no name: each of them is looked at."""
+_POLYGONS = ("pentagon", "hexagon", "heptagon", "octagon", "nonagon")
+_LETTERS = "ABCDEFGHIJKL"
+
+
+class Shape(NamedTuple):
+    """A shape, and the orders of its columns that relabelling features within sets, and equal sets, leads to.
+
+    Feature i of the sets, taken in order, has column orders[k, i]; each Gram matrix comes once.
+    """
+
+    columns: np.ndarray  # (m, n)
+    orders: np.ndarray  # (k, n)
+    crowded: bool = False  # features interfere that are not antipodes, so that what training finds is longer than 1
+
+
+def template_prism(radius: float, half_height: float, twist: float, *, corners: int = 3) -> np.ndarray:
+    """Two regular polygons of columns, one above the other, the lower one turned: W (3, 2·corners), the upper first.
+
+    Args:
+        radius: of the circle through each polygon.
+        half_height: distance of each polygon from the plane half way.
+        twist: degrees; 0 is a prism, 180/corners an antiprism, and of triangles with radius sqrt(2/3) and half-height
+            sqrt(1/3) the octahedron.
+        corners: of each polygon.
+    """
+    turns = 2 * np.pi * np.arange(corners) / corners
+
+    def polygon(angles: np.ndarray, height: float) -> np.ndarray:
+        return np.stack([radius * np.cos(angles), radius * np.sin(angles), np.full(corners, height)])
+
+    return np.hstack([polygon(turns, half_height), polygon(turns + np.radians(twist), -half_height)])
+
+
+@lru_cache(maxsize=32)
+def shapes(sizes: tuple[int, ...], m: int) -> dict[str, Shape]:
+    """The arrangements that `templates` names, for sets of these sizes, whose features come one set after the other."""
+    n = sum(sizes)
+    found = {}
+    if n <= m:
+        found["orthonormal"] = _rigid(np.eye(m, n))
+    if n == m + 1:
+        found[{2: "triangle", 3: "tetrahedron"}.get(m, "simplex")] = _rigid(_simplex(m))
+    if n == 2 * m and prod(range(1, n, 2)) <= MOST_RELABELLINGS:
+        name = {2: "square", 3: "octahedron"}.get(m, "cross-polytope")
+        ways = _named(name, _ways(np.hstack([np.eye(m), -np.eye(m)]), sizes), sizes, _antipodes)
+        # The name that two triples in three dimensions have always had.
+        found |= {"octahedron" if sizes == (3, 3) and way.endswith("between sets") else way: ways[way] for way in ways}
+    if m == 2 and n > 4 and factorial(n - 1) // 2 <= MOST_RELABELLINGS:
+        turns = 2 * np.pi * np.arange(n) / n
+        ways = _ways(np.stack([np.cos(turns), np.sin(turns)]), sizes)
+        found |= _named(_POLYGONS[n - 5], ways, sizes, _round)
+    k = sizes[0]
+    if m == 3 and sizes == (k, k) and k > 2 and factorial(k) ** 2 // (2 * k) <= MOST_RELABELLINGS:
+        turned = {"prism": 0.0, "antiprism": 180 / k} if k > 3 else {"prism": 0.0}  # the other one is the octahedron
+        for name, twist in turned.items():
+            columns = template_prism(np.sqrt(2 / 3), np.sqrt(1 / 3), twist, corners=k)
+            found[name] = _shape(columns, _orbit(columns, range(n), _moves(sizes)))
+    return found | (_collapsed(sizes, m) if n > len(sizes) else {})
+
+
+def _collapsed(sizes: tuple[int, ...], m: int) -> dict[str, Shape]:
+    """Each set on one direction, as long as it is to add up to a unit vector."""
+    lengths, found = np.repeat(1 / np.sqrt(sizes), sizes), {}
+    if len(sizes) <= m:
+        found["pca"] = _rigid(np.repeat(np.eye(m, len(sizes)), sizes, axis=1) * lengths)
+    if len(sizes) == 2:
+        found["collinear"] = _rigid(np.outer(np.eye(m)[0], np.repeat([1, -1], sizes) * lengths))
+    return found
+
+
+def _rigid(columns: np.ndarray) -> Shape:
+    """A shape whose Gram matrix no relabelling within sets, and of equal sets, changes."""
+    return Shape(columns, np.arange(columns.shape[1])[None])
+
+
+def _shape(columns: np.ndarray, orbit: dict[bytes, np.ndarray]) -> Shape:
+    m, n = columns.shape
+    return Shape(columns, np.array(list(orbit.values())), n > 2 * m)
+
+
+def _simplex(m: int) -> np.ndarray:
+    """m + 1 unit vectors (m, m + 1) at equal angles."""
+    centred = np.eye(m + 1) - 1 / (m + 1)
+    return np.linalg.svd(centred)[2][:m] * np.sqrt((m + 1) / m)
+
+
+def _ways(columns: np.ndarray, sizes: Sequence[int]) -> list[Shape]:
+    """Each way to hand the columns to the sets that is no relabelling of another."""
+    n = columns.shape[1]
+    left, ways = _orbit(columns, range(n), _moves([n])), []
+    while left:
+        way = _orbit(columns, next(iter(left.values())).tolist(), _moves(sizes))
+        ways.append(_shape(columns, way))
+        left = {key: order for key, order in left.items() if key not in way}
+    return ways
+
+
+def _moves(sizes: Sequence[int]) -> np.ndarray:
+    """Exchanges (k, n) of neighbours within a set, and of sets of one size, of which all relabellings are made."""
+    parts = np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])
+    swaps = [([i], [i + 1]) for part in parts for i in part[:-1].tolist()]
+    for size in set(sizes):
+        swaps += pairwise(part.tolist() for part in parts if len(part) == size)
+    moves = np.tile(np.arange(sum(sizes)), (len(swaps), 1))
+    for move, (a, b) in zip(moves, swaps, strict=True):
+        move[[*a, *b]] = [*b, *a]
+    return moves
+
+
+def _orbit(columns: np.ndarray, start: Sequence[int], moves: np.ndarray) -> dict[bytes, np.ndarray]:
+    """All Gram matrices that moves lead to from one order of the columns: a key for each -> an order that gives it."""
+    gram = columns.T @ columns
+    codes = np.unique(gram.round(6), return_inverse=True)[1].astype(np.uint8).reshape(gram.shape)
+    found, border = {}, np.array(start)[None]
+    while len(border):
+        keys = [code.tobytes() for code in codes[border[:, :, None], border[:, None, :]]]
+        fresh = {key: order for key, order in zip(keys, border, strict=True) if key not in found}
+        found |= fresh
+        border = np.array([*fresh.values()], int).reshape(-1, len(gram))[:, moves].reshape(-1, len(gram))
+    return found
+
+
+def _named(
+    name: str,
+    ways: Sequence[Shape],
+    sizes: Sequence[int],
+    words: Callable[[np.ndarray, np.ndarray], tuple[str, str]],
+) -> dict[str, Shape]:
+    """The ways by their names: what `words` says of one, in short, or in full where two have the same short name."""
+    if len(ways) == 1:
+        return {name: ways[0]}
+    of = np.repeat(list(_LETTERS[: len(sizes)]), sizes)
+    said = [words(way.orders, of) for way in ways]
+    brief = [short for short, _ in said]
+    names = [full if brief.count(short) > 1 else short for short, full in said]
+    return {f"{name}, {rest}": way for rest, way in zip(names, ways, strict=True)}
+
+
+def _antipodes(orders: np.ndarray, of: np.ndarray) -> tuple[str, str]:
+    """Where the antipodes of a cross-polytope are, and that with the sets of each pair."""
+    ends = of[np.argsort(orders, axis=1)].reshape(len(orders), 2, -1)
+    pairs = min(sorted(map("".join, np.sort(each, axis=0).T)) for each in ends)
+    within, number = sum(a == b for a, b in pairs), len(pairs)
+    some = f"{within} of {number} antipodes within a set"
+    brief = {0: "antipodes between sets", number: "antipodes within sets"}.get(within, some)
+    return brief, f"{brief} ({' '.join(pairs)})"
+
+
+def _round(orders: np.ndarray, of: np.ndarray) -> tuple[str, str]:
+    """The sets that one meets going round a polygon, from where and in the sense that come first in the alphabet."""
+    turns = {"".join(row) for row in of[np.argsort(orders, axis=1)]}
+    least = min(way[i:] + way[:i] for turn in turns for way in (turn, turn[::-1]) for i in range(len(turn)))
+    return (f"sets {least} around",) * 2
