@@ -3,10 +3,11 @@
 Functions of W take one model, (m, n) with column i for feature i, and depend on it only through its Gram matrix Wᵀ W:
 rotating the hidden space changes nothing. `sets` is a tuple of tuples of feature indices, as in `Features.sets`.
 `classify` names a state, `phases` cuts a run by its W, `plateaus` by its loss; `trajectory` measures one run and
-`census` counts many.
+`census` counts many. `dendrogram` is what W has of topology: the tree in which its columns branch.
 """
 
 from toylib.geometry._census import Census, TwinGaps, census, twin_gap, twin_gaps
+from toylib.geometry._growth import branching, crossing, dendrogram, growth_rate
 from toylib.geometry._measures import (
     align,
     feature_dimensionality,
@@ -31,11 +32,15 @@ __all__ = [
     "Trajectory",
     "TwinGaps",
     "align",
+    "branching",
     "census",
     "classify",
+    "crossing",
+    "dendrogram",
     "feature_dimensionality",
     "features_per_dimension",
     "flatness",
+    "growth_rate",
     "interference_similarity",
     "loss_slope",
     "mean_cosine",
