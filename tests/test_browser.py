@@ -179,7 +179,7 @@ def check_story(lab: Lab) -> None:
 
     def shown(weights: str, of: str = "run") -> dict:
         W = np.array(lab.evaluate(weights))
-        upright = "__import__('toylib.geometry._trajectory', fromlist=['upright']).upright"
+        upright = "geometry.upright"
         turned = np.array(lab.evaluate(f"{upright}({of}.weights[..., -1, :, :], features.sets)")) @ W
         return {(gram, "z"): W.T @ W, **{(corners, axis): turned[i, :3] for i, axis in enumerate("xyz")}}
 

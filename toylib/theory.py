@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import expit, logit
 
-from toylib._checks import HOST, check_real, check_size, check_sparsity
+from toylib._checks import HOST, check_finite, check_real, check_size, check_sparsity
 
 _TRIANGLE, _SQUARE, _PENTAGON, _HEXAGON = (
     np.stack([np.cos(angles), np.sin(angles)]) for angles in (2 * np.pi * np.arange(k) / k for k in (3, 4, 5, 6))
@@ -37,6 +37,33 @@ class Modes(NamedTuple):
 
     set: float
     difference: float
+
+
+class Growth(NamedTuple):
+    """The modes that gradient descent grows in the linear twin, the fastest first, k = min(m, n) of them.
+
+    Attributes:
+        rates: (k,), per step, of the growth of each mode while it is small.
+        strengths: (..., k), a = ‖W v‖² of each, without what W v shares with faster modes, which take that away.
+        patterns: (..., n, k), orthonormal columns v, what each mode is of the features.
+    """
+
+    rates: np.ndarray
+    strengths: np.ndarray
+    patterns: np.ndarray
+
+    @property
+    def half_times(self) -> np.ndarray:
+        """Steps until the strengths are 1/2, (..., k): ln(1/a - 1)/rate, negative where they are past it."""
+        return -logit(self.strengths) / self.rates
+
+    def after(self, steps: np.ndarray) -> np.ndarray:
+        """Strengths so many steps later, (..., T, k), for steps (T,): each mode by `mode_strength`."""
+        return expit(logit(self.strengths)[..., None, :] + self.rates * np.asarray(steps, float)[:, None])
+
+    def columns(self, steps: np.ndarray) -> np.ndarray:
+        """W so many steps later up to a rotation of the hidden space, (..., T, k, n): row √a·v for each mode."""
+        return np.sqrt(self.after(steps))[..., None] * self.patterns.swapaxes(-1, -2)[..., None, :, :]
 
 
 def bias_loss(S: float, *, n_sets: int = 2, set_size: int = 3) -> float:
@@ -143,6 +170,71 @@ def mode_half_time(start: float, rate: float) -> float:
     return float(-logit(_start(start)) / rate)
 
 
+def growth(W: np.ndarray, covariance: np.ndarray, learning_rate: float, *, alike: float = 0.02) -> Growth:
+    """How gradient descent grows the modes of any covariance C in the linear twin, from small W on.
+
+    With the bias at its best the loss is tr (I - G) C (I - G), G = Wᵀ W, and W moves by 2η·W·((I - G)C + C(I - G)). So
+    W ∝ exp(4ηCt) while it is small: an eigenvector v of C grows as ‖W v‖² ∝ e^(8ηλt). Among modes of one eigenvalue
+    the singular vectors of W in their space stay as they are, and each squared singular value follows da/dt =
+    8ηλ·a·(1 - a) of its own. A grown mode takes its hidden direction: along it all slower modes decay, with rate
+    4η(λ_grown - λ). So the k-th mode starts from the part of W v_k at right angles to W v_1, ..., W v_(k-1), and no
+    more than m modes grow. This order needs eigenvalues either alike or far enough apart for one mode to be grown
+    before the next has begun to compete.
+
+    Args:
+        W: (..., m, n), the start; of a model on the way the strengths are those measured there.
+        covariance: (n, n); of the very nodes on which a run is trained, where these are not exact.
+        learning_rate: η.
+        alike: eigenvalues that follow each other within this share of the greater count as one.
+
+    Returns:
+        Growth. In a space of more dimensions than are free, the start decides what pattern grows.
+
+    Raises:
+        ValueError: shapes that do not fit, W with NaN, a negative learning rate.
+
+    Source: for separate weights Saxe, McClelland, Ganguli 2019; the tied flow is derived here.
+    """
+    W, C = np.asarray(W, float), np.asarray(covariance, float)
+    if W.ndim < 2 or C.shape != (W.shape[-1],) * 2:
+        raise ValueError(
+            f"covariance must be (n, n) for W (..., m, n), got shapes {C.shape} and {W.shape}; take "
+            "features.covariance(S)"
+        )
+    check_finite("W", W, "leave out what diverged, and say so")
+    check_real("learning_rate", learning_rate, "it is a step size", least=0, many=HOST)
+    free = np.broadcast_to(np.eye(W.shape[-2]), (*W.shape[:-2], *W.shape[-2:-1] * 2))
+    values, strengths, patterns = [], [], []
+    for value, axes in _eigenspaces(C, alike):
+        if not free.shape[-2]:
+            break
+        left, singular, right = np.linalg.svd(free @ W @ axes)
+        k = singular.shape[-1]
+        values += [value] * k
+        strengths.append(singular**2)
+        patterns.append(axes @ right[..., :k, :].swapaxes(-1, -2))
+        free = left[..., k:].swapaxes(-1, -2) @ free
+    rates = 8 * learning_rate * np.array(values)
+    return Growth(rates, np.concatenate(strengths, -1), np.concatenate(patterns, -1))
+
+
+def after_bias(W: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """The W from which the modes seem to start where the bias begins at 0: W·exp(2 μ μᵀ), μ = E x.
+
+    While the bias is on its way to μ, as μ(1 - e^(-2ηt)), W grows with C + μ μᵀ e^(-2ηt) instead of C, which adds
+    4η·∫ μ μᵀ e^(-2ηt) dt = 2 μ μᵀ to the exponent. Exact where μ is an eigenvector of C, as in sets, and W small
+    meanwhile; it needs eigenvalues 4λ far below 1, for the bias to be the faster of the two.
+
+    Args:
+        W: (..., m, n).
+        mean: (n,).
+    """
+    mu = np.asarray(mean, float)
+    size = mu @ mu
+    # The first factor is (e^(2·size) - 1)/size, and its limit 2 for a mean of 0.
+    return W + (np.expm1(2 * size) / size if size else 2.0) * np.outer(W @ mu, mu).reshape(W.shape)
+
+
 def silent_gains(W: np.ndarray, b: np.ndarray, radius: float) -> np.ndarray:
     """Gain in error of the analytic attack on each feature i at the empty input x = 0.
 
@@ -204,6 +296,14 @@ def _moves(W: np.ndarray) -> np.ndarray:
     gram = W.T @ W
     norms = np.linalg.norm(gram, axis=1)
     return (gram @ gram) / np.where(norms > 0, norms, 1)[:, None]
+
+
+def _eigenspaces(C: np.ndarray, alike: float) -> list[tuple[float, np.ndarray]]:
+    """Eigenvalue, the mean of those alike, and axes (n, d) of each space, the largest first."""
+    values, axes = np.linalg.eigh(C)
+    values, axes = np.maximum(values[::-1], 0), axes[:, ::-1]
+    ends = np.flatnonzero(values[:-1] - values[1:] > alike * values[:-1]) + 1
+    return [(float(values[i:j].mean()), axes[:, i:j]) for i, j in zip([0, *ends], [*ends, len(values)], strict=True)]
 
 
 def _density(S: float) -> float:

@@ -6,8 +6,7 @@ import pytest
 
 from toylib import geometry
 from toylib.features import Correlated
-from toylib.geometry import Trajectory, template, template_prism, trajectory
-from toylib.geometry._trajectory import upright
+from toylib.geometry import Trajectory, template, template_prism, trajectory, upright
 from toylib.model import Params
 from toylib.training import Run
 

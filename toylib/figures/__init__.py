@@ -7,6 +7,7 @@ all else bound. `style` has the colours, which are told apart by colour-blind ey
 
 from toylib.figures import style
 from toylib.figures._adversarial import Limits, attacked_sample, interference, outcome_map, represented
+from toylib.figures._branches import branches
 from toylib.figures._curves import histogram, lines, means, scatter, shares, stacked, trade
 from toylib.figures._drawing import Axis, Drawing, frames
 from toylib.figures._polyhedra import polyhedron, stages, story
@@ -17,6 +18,7 @@ __all__ = [
     "Drawing",
     "Limits",
     "attacked_sample",
+    "branches",
     "frames",
     "gallery",
     "histogram",

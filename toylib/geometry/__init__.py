@@ -3,13 +3,15 @@
 Functions of W take one model, (m, n) with column i for feature i, and depend on it only through its Gram matrix Wᵀ W:
 rotating the hidden space changes nothing. `sets` is a tuple of tuples of feature indices, as in `Features.sets`.
 For sets of any sizes `classify` names a state by the nearest of `templates`, `phases` cuts a run by its W, `plateaus`
-by its loss, and `trajectory` measures one; `census` counts many, of two triples.
+by its loss, and `trajectory` measures one. Of two triples `route` says how a run came to its octahedron, and `census`
+counts many. `dendrogram` is what W has of topology: the tree in which its columns branch.
 """
 
-from toylib.geometry._census import Census, TwinGaps, census, twin_gap, twin_gaps
-from toylib.geometry._clusters import agreement, cluster_moments
+from toylib.geometry._census import Census, Trajectory, TwinGaps, census, trajectory, twin_gap, twin_gaps, upright
 from toylib.geometry._measures import (
     align,
+    branching,
+    dendrogram,
     feature_dimensionality,
     features_per_dimension,
     flatness,
@@ -20,11 +22,13 @@ from toylib.geometry._measures import (
     twist,
     within_energy,
 )
-from toylib.geometry._plateaus import loss_slope, plateaus
+from toylib.geometry._regimes import crossing, growth_rate, loss_slope, plateaus
 from toylib.geometry._routes import (
     MATCHINGS,
     ROUTES,
     Route,
+    agreement,
+    cluster_moments,
     line_coordinates,
     line_sums,
     matching_sums,
@@ -42,7 +46,6 @@ from toylib.geometry._templates import (
     template_distance,
     templates,
 )
-from toylib.geometry._trajectory import Trajectory, trajectory, upright
 
 __all__ = [
     "MATCHINGS",
@@ -55,12 +58,16 @@ __all__ = [
     "TwinGaps",
     "agreement",
     "align",
+    "branching",
     "census",
     "classify",
     "cluster_moments",
+    "crossing",
+    "dendrogram",
     "feature_dimensionality",
     "features_per_dimension",
     "flatness",
+    "growth_rate",
     "interference_similarity",
     "line_coordinates",
     "line_sums",

@@ -1,12 +1,16 @@
-"""What can be measured of one model's arrangement of features."""
+"""What can be measured of one model's arrangement of features, and the tree in which its columns branch."""
 
 from collections.abc import Sequence
+from itertools import permutations
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
+from scipy.cluster.hierarchy import linkage
+from scipy.spatial.distance import pdist
 
-from toylib._checks import check_array, check_size
+from toylib._checks import check_array, check_finite, check_size
 from toylib.geometry._templates import Sets, check_sets, check_triples
 
 FLAT = 0.3
@@ -184,6 +188,68 @@ def interference_similarity(W: jax.Array, other: jax.Array) -> jax.Array:
     a, b = (gram - jnp.diag(jnp.diagonal(gram)) for gram in (W.T @ W, other.T @ other))
     scale = jnp.sqrt(jnp.square(a).sum() * jnp.square(b).sum())
     return (a * b).sum() / jnp.where(scale > 0, scale, 1)
+
+
+def dendrogram(W: ArrayLike) -> np.ndarray:
+    """The tree in which the columns of W join, the nearest branches first.
+
+    The distance of two branches is the root mean square of the distances between a column of one and a column of the
+    other. Its square is that of the two means plus both branches' spread about their means, so no tree whose branches
+    are given sees how one branch is turned against another about the line through their means.
+
+    Args:
+        W: (m, n), n at least 2; a host function.
+
+    Returns:
+        (n - 1, 4), as `scipy.cluster.hierarchy.linkage` has it: the two branches that join, from n on those made before
+        in their order, their distance, and how many columns are in it then. Distances rise from row to row. Where
+        several are equal, as at an exact octahedron, which is first is chance.
+
+    Raises:
+        ValueError, TypeError: not a matrix of two columns or more, or NaN in it.
+
+    Source: average linkage (UPGMA) of squared distances, Sokal and Michener 1958.
+    """
+    columns = np.asarray(W, float).T
+    check_array("W", columns.T, (None, None))
+    check_finite("W", columns, "leave out what diverged, and say so")
+    if len(columns) < 2:
+        raise ValueError(f"W must have at least 2 columns, got {len(columns)}; one has no tree")
+    tree = linkage(pdist(columns, "sqeuclidean"), "average")
+    tree[:, 2] = np.sqrt(tree[:, 2])
+    return tree
+
+
+def branching(W: ArrayLike, sets: Sets) -> str:
+    """The tree of `dendrogram` as a text, without its heights: what is left of it as topology.
+
+    Args:
+        W: (m, n).
+        sets: each has a letter, and its features are written alike. At most six sets.
+
+    Returns:
+        Brackets around what joins: "(((aa)a)((bb)b))" where each of two triples closes before they join, and
+        "(((ab)(ab))(ab))" where three pairs of one feature of each do. Texts are equal for trees that differ by the
+        order of branches, by features within sets and by sets among each other.
+
+    Raises:
+        ValueError, TypeError: as `dendrogram`; sets that leave out a feature, or more than six.
+    """
+    tree, n = dendrogram(W), np.shape(W)[1]
+    check_sets(np.asarray(W, float), sets)
+    if sum(map(len, sets)) != n or len(sets) > 6:
+        raise ValueError(f"sets must be at most 6 that hold all {n} features, got {sets!r}; take them from features")
+    of = {i: k for k, members in enumerate(sets) for i in members}
+    letters = "abcdef"[: len(sets)]
+    return min(_spelled(tree, [order[of[i]] for i in range(n)]) for order in permutations(letters))
+
+
+def _spelled(tree: np.ndarray, leaves: list[str]) -> str:
+    texts = list(leaves)
+    for i, j in tree[:, :2].astype(int):
+        # Longer branches first, so that equal trees are spelled alike.
+        texts.append("(" + "".join(sorted((texts[i], texts[j]), key=lambda text: (-len(text), text))) + ")")
+    return texts[-1]
 
 
 def _centred(W: jax.Array, members: Sequence[int]) -> jax.Array:

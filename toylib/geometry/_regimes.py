@@ -1,7 +1,8 @@
-"""Regimes of a run found in its loss alone."""
+"""What curves of one run show: regimes of its loss, and how fast modes grow."""
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import logit
 
 from toylib._checks import check_real
 
@@ -68,3 +69,70 @@ def plateaus(
     begins, ends = np.flatnonzero(np.diff(flat) > 0), np.flatnonzero(np.diff(flat) < 0) - 1
     found = np.stack([at[begins], at[ends]], 1)
     return found[found[:, 1] >= factor * found[:, 0]]
+
+
+def growth_rate(steps: ArrayLike, strengths: ArrayLike, *, low: float = 1e-3, high: float = 0.05) -> np.ndarray:
+    """Rate at which each mode grows while it is small: the slope of ln(a/(1 - a)), which theory has as a line.
+
+    Args:
+        steps: (T,), increasing.
+        strengths: (..., T), of one mode each, as `theory.growth` measures them.
+        low, high: the slope is a least-squares fit over the stretch that begins where the strength first exceeds `low`,
+            and ends before it exceeds `high` or with the run.
+
+    Returns:
+        (...,), per step; NaN for a mode with fewer than three snapshots in the stretch.
+
+    Raises:
+        ValueError: lengths that differ, or ends not in 0 < low < high < 1.
+    """
+    at, a = _curves(steps, strengths)
+    if not 0 < low < high < 1:
+        raise ValueError(f"low and high must be in order in (0, 1), got {low} and {high}; try 0.001 and 0.05")
+    return np.apply_along_axis(lambda curve: _slope(at, curve, low, high), -1, a)
+
+
+def _slope(steps: np.ndarray, a: np.ndarray, low: float, high: float) -> float:
+    if not (a > low).any():
+        return np.nan
+    begin = int(np.argmax(a > low))
+    late = a[begin:] > high
+    end = begin + int(np.argmax(late)) if late.any() else len(a)
+    if end - begin < 3:
+        return np.nan
+    return float(np.polyfit(steps[begin:end], logit(a[begin:end]), 1)[0])
+
+
+def crossing(steps: ArrayLike, values: ArrayLike, level: ArrayLike) -> np.ndarray:
+    """Step at which each curve first reaches a level, interpolated between snapshots.
+
+    Args:
+        steps: (T,), increasing.
+        values: (..., T); NaN reaches nothing.
+        level: a number, or (...,), one for each curve, such as half of its last value.
+
+    Returns:
+        (...,), the first step for a curve that begins there; NaN for one that never does.
+
+    Raises:
+        ValueError: lengths that differ.
+    """
+    at, y = _curves(steps, values)
+    wanted = np.broadcast_to(np.asarray(level, float), y.shape[:-1])[..., None]
+    reached = y >= wanted
+    first = reached.argmax(-1)[..., None]
+    before = np.maximum(first - 1, 0)
+    low, high = np.take_along_axis(y, before, -1), np.take_along_axis(y, first, -1)
+    rise = np.where(high > low, high - low, 1.0)
+    share = np.where(first > 0, np.where(np.isnan(low), 1.0, (wanted - low) / rise), 0.0)
+    step = at[before] + share * (at[first] - at[before])
+    return np.where(reached.any(-1), step[..., 0], np.nan)
+
+
+def _curves(steps: ArrayLike, values: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    at, y = np.asarray(steps, float), np.asarray(values, float)
+    if at.ndim != 1 or not at.size or y.shape[-1:] != at.shape:
+        raise ValueError(
+            f"curves must have as many values as there are steps, got {y.shape} and {at.shape}; take both from a run"
+        )
+    return at, y
