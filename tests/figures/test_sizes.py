@@ -99,7 +99,7 @@ def test_more_than_three_dimensions_are_seen_along_the_strongest():
     shown, all_of_it = np.square(points).sum(), np.square(np.linalg.svd(W, compute_uv=False))
     assert shown == pytest.approx(all_of_it[:3].sum(), rel=0.02)
     titles = [figure.layout.scene[f"{axis}axis"].title.text for axis in AXES]
-    assert titles == ["strongest of 5 directions", "second", "third"]
+    assert titles == ["strongest of 5", "second", "third"]
     again = polyhedron(orthogonal(1, 5) @ W, sets, title="Title").figure()
     np.testing.assert_allclose(corners(parts(again), sets), points, atol=1e-4)
 
