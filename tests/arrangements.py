@@ -1,6 +1,6 @@
-"""Arrangements of two sets of three features in three dimensions, built by hand; rotations and relabellings of them."""
+"""Arrangements built by hand, most of two sets of three features in three dimensions; rotations and relabellings."""
 
-from itertools import permutations
+from itertools import pairwise, permutations
 
 import jax.numpy as jnp
 import numpy as np
@@ -60,9 +60,21 @@ def f32(W):
     return jnp.asarray(W, jnp.float32)
 
 
+def polygon(n):
+    """A regular polygon of unit vectors, from the first axis on."""
+    turns = 2 * np.pi * np.arange(n) / n
+    return np.array([np.cos(turns), np.sin(turns)])
+
+
+def sets_of(*sizes):
+    """Sets of these sizes, whose features come one set after the other."""
+    ends = np.cumsum((0, *sizes)).tolist()
+    return tuple(tuple(range(a, b)) for a, b in pairwise(ends))
+
+
 def run_of(*stages):
     """Return a run with a snapshot every 20 steps, made of (W, number of snapshots)."""
     W = np.concatenate([np.repeat(f32(w)[None], number, 0) for w, number in stages])
-    steps = 20 * np.arange(len(W))
-    params = Params(jnp.asarray(W[-1]), jnp.zeros(6))
-    return Run(params, steps, np.ones(len(W)), W, np.zeros((len(W), 6)), np.array(False))
+    steps, n = 20 * np.arange(len(W)), W.shape[2]
+    params = Params(jnp.asarray(W[-1]), jnp.zeros(n))
+    return Run(params, steps, np.ones(len(W)), W, np.zeros((len(W), n)), np.array(False))

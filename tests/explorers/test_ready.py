@@ -11,7 +11,7 @@ import xarray as xr
 from plots import plain
 
 from toylib import attacks, explorers, sweeps
-from toylib.features import Correlated
+from toylib.features import Anticorrelated, Correlated
 from toylib.figures import Limits
 from toylib.geometry import template, template_prism
 from toylib.model import Params
@@ -127,6 +127,37 @@ def test_geometry_opens_where_the_turn_comes_near_the_octahedron():
     )
     shown = explorers.geometry(data, data, features, lambda S: {"PCA": (1 - S) / 3})
     assert steps[shown.sliders["step"].index] == 100
+
+
+@pytest.mark.parametrize(
+    ("features", "m"), [(Anticorrelated(1, 5), 2), (Correlated(3, 2), 3), (Correlated(2, 4), 4)], ids=str
+)
+def test_geometry_of_any_sets_in_any_dimensions(features, m, compiled):
+    steps, n = (0, 20, 40), features.n_features
+    rng = np.random.default_rng(m)
+    W = rng.normal(size=(2, 2, 1, m, n)) * np.array([0.01, 0.5, 1])[:, None, None]
+    fields = {
+        "weights": (("S", "seed", "step", "hidden", "feature"), W.astype(np.float32)),
+        "biases": (("S", "seed", "step", "feature"), np.zeros((2, 2, 3, n), np.float32)),
+        "losses": (("S", "seed", "step"), rng.uniform(0.01, 0.2, (2, 2, 3))),
+        "diverged": (("S", "seed"), np.zeros((2, 2), bool)),
+    }
+    data = xr.Dataset(fields, coords={"S": [0.8, 0.9], "seed": [0, 1], "step": list(steps)})
+    shown = explorers.geometry(data, data, features, lambda S: {"level": (1 - S) / 3})
+    compiled.clear()
+    fixed = []
+    for S, seed, step in product((0.8, 0.9), range(2), steps):
+        shown.move(sparsity=S, seed=seed, step=step)
+        assert error(shown) == ""
+        now = figure(shown)
+        (gram,) = (trace.z for trace in now.data if trace.type == "heatmap")
+        w = data.weights.sel(S=S, seed=seed, step=step).values
+        np.testing.assert_allclose(gram, w.T @ w, atol=1e-4)
+        corners = [curve(now, f"set {i + 1}") for i in range(len(features.sets))]
+        assert [len(trace.x) for trace in corners] == [len(s) for s in features.sets]
+        fixed.append((len(now.data), now.layout.scene, now.layout.yaxis2.range, now.layout.yaxis3.range))
+    assert all(other == fixed[0] for other in fixed)
+    assert compiled == []
 
 
 def test_geometry_plays_through_the_steps(geometry):

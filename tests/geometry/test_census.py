@@ -97,6 +97,15 @@ def test_census_of_prescribed_runs():
     assert all(isinstance(column, np.ndarray) and column.shape == (len(RUNS),) for column in counted)
 
 
+def test_a_census_is_of_two_triples():
+    rule = (
+        r"^a census must be of two sets of three in three dimensions, got \(\(0, 1\), \(2, 3\), \(4, 5\)\) and weights "
+        r"\(1, 4, 3, 6\); of other sizes count classify\(W, sets\) and phases\(run, sets\) of each member$"
+    )
+    with pytest.raises(ValueError, match=rule):
+        census(ensemble(run_of((ORIGIN, 4))), Correlated(3, 2), S)
+
+
 def test_plateau_is_read_in_the_middle_of_phase_b():
     """Just before and after the middle the sets lie on opposite directions; only the middle decides."""
     run = run_of((ORIGIN, 2), (COLLINEAR, 1), (PCA, 1), (COLLINEAR, 1), (LINES, 2), *OPENING, (OCTAHEDRON, 2))

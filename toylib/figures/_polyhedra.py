@@ -229,13 +229,17 @@ def _at(points: np.ndarray) -> dict[str, Any]:
 def _scene(m: int, *, ticks: bool = True) -> dict[str, Any]:
     """Axes and camera for models of m dimensions: a plane is seen from above, as it is."""
     side = {"range": [-_REACH, _REACH], "tickvals": [-1, 0, 1], "showticklabels": ticks}
-    strongest = (f"strongest of {m} directions", "second", "third")
+    strongest = (f"strongest of {m}", "second", "third")
     titles = (strongest if m > 3 else ("h₁", "h₂", "h₃")) if ticks else ("", "", "")
     axes = {f"{name}axis": {**side, "title": {"text": title}} for name, title in zip("xyz", titles, strict=True)}
     camera = {"eye": {"x": 1.2, "y": 1.0, "z": 0.62}}
     if ticks:
         camera = {"eye": {"x": 1.6, "y": 1.35, "z": 0.83}, "center": {"x": 0, "y": 0, "z": -0.08}}
+    size = {"aspectmode": "cube"}
     if m < 3:
         axes["zaxis"]["visible"] = False
-        camera = {"eye": {"x": 0, "y": 0, "z": 2.0 if ticks else 1.7}, "up": {"x": 0, "y": 1, "z": 0}}
-    return {**axes, "aspectmode": "cube", "camera": camera, "uirevision": "camera"}
+        # In a parallel projection the aspect sets the size; the eye sets the direction alone.
+        size = {"aspectmode": "manual", "aspectratio": dict.fromkeys("xyz", 1.3)}
+        up, projection = {"x": 0, "y": 1, "z": 0}, {"type": "orthographic"}
+        camera = {"eye": {"x": 0, "y": 0, "z": 2}, "up": up, "projection": projection}
+    return {**axes, **size, "camera": camera, "uirevision": "camera"}

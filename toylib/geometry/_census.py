@@ -99,9 +99,9 @@ def upright(W: ArrayLike, sets: Sets) -> np.ndarray:
         front = _unit(corner - (corner @ up) * up, np.linalg.svd(up[None])[2][1])
         return np.stack([front, np.cross(up, front), up]).astype(np.float32)
     n = W.shape[1]
-    weighted = W * np.linspace(1.05, 1, n)
+    weighted = W * np.linspace(1.01, 1, n)
     one = np.isin(np.arange(n), sets[0]) / np.sqrt(len(sets[0]))
-    axes = np.linalg.svd(weighted - 0.05 * np.outer(weighted @ one, one))[0].T
+    axes = np.linalg.svd(weighted - 0.1 * np.outer(weighted @ one, one))[0].T
     # An axis points to where the first feature is that it clearly has a part in.
     along = axes @ W
     clear = np.abs(along) > 0.3 * np.abs(along).max(1, keepdims=True)

@@ -133,33 +133,35 @@ def _orbit(columns: np.ndarray, start: Sequence[int], moves: np.ndarray) -> dict
 
 
 def _named(
-    name: str,
-    ways: Sequence[Shape],
-    sizes: Sequence[int],
-    words: Callable[[np.ndarray, np.ndarray], tuple[str, str]],
+    name: str, ways: Sequence[Shape], sizes: Sequence[int], spelled: Callable[[np.ndarray, np.ndarray], str]
 ) -> dict[str, Shape]:
-    """The ways by their names: what `words` says of one, in short, or in full where two have the same short name."""
+    """The ways by their names, which end in where the sets are, if there are several.
+
+    `spelled` says this of one order. Of a way it is said of the order for which it comes first in the alphabet, which
+    is then the first one. What stands in brackets is said only where two ways have all else in common.
+    """
     if len(ways) == 1:
         return {name: ways[0]}
-    of = np.repeat(list(_LETTERS[: len(sizes)]), sizes)
-    said = [words(way.orders, of) for way in ways]
-    brief = [short for short, _ in said]
-    names = [full if brief.count(short) > 1 else short for short, full in said]
-    return {f"{name}, {rest}": way for rest, way in zip(names, ways, strict=True)}
+    of, found = np.repeat(list(_LETTERS[: len(sizes)]), sizes), {}
+    for way in ways:
+        said = [spelled(order, of) for order in way.orders]
+        first = min(range(len(said)), key=said.__getitem__)
+        found[said[first]] = way._replace(orders=np.roll(way.orders, -first, axis=0))
+    brief = [words.split(" (")[0] for words in found]
+    names = [words if brief.count(short) > 1 else short for words, short in zip(found, brief, strict=True)]
+    return {f"{name}, {words}": way for words, way in zip(names, found.values(), strict=True)}
 
 
-def _antipodes(orders: np.ndarray, of: np.ndarray) -> tuple[str, str]:
-    """Where the antipodes of a cross-polytope are, and that with the sets of each pair."""
-    ends = of[np.argsort(orders, axis=1)].reshape(len(orders), 2, -1)
-    pairs = min(sorted(map("".join, np.sort(each, axis=0).T)) for each in ends)
+def _antipodes(order: np.ndarray, of: np.ndarray) -> str:
+    """Where the antipodes of a cross-polytope are, and the sets of each pair."""
+    pairs = sorted("".join(sorted(ends)) for ends in zip(*np.split(of[np.argsort(order)], 2), strict=True))
     within, number = sum(a == b for a, b in pairs), len(pairs)
     some = f"{within} of {number} antipodes within a set"
-    brief = {0: "antipodes between sets", number: "antipodes within sets"}.get(within, some)
-    return brief, f"{brief} ({' '.join(pairs)})"
+    words = {0: "antipodes between sets", number: "antipodes within sets"}.get(within, some)
+    return f"{words} ({' '.join(pairs)})"
 
 
-def _round(orders: np.ndarray, of: np.ndarray) -> tuple[str, str]:
+def _round(order: np.ndarray, of: np.ndarray) -> str:
     """The sets that one meets going round a polygon, from where and in the sense that come first in the alphabet."""
-    turns = {"".join(row) for row in of[np.argsort(orders, axis=1)]}
-    least = min(way[i:] + way[:i] for turn in turns for way in (turn, turn[::-1]) for i in range(len(turn)))
-    return (f"sets {least} around",) * 2
+    turn = "".join(of[np.argsort(order)])
+    return f"sets {min(way[i:] + way[:i] for way in (turn, turn[::-1]) for i in range(len(turn)))} around"

@@ -104,12 +104,13 @@ def _between_templates(W: np.ndarray, sets: Sets) -> str:
 def phases(run: Run, sets: Sets) -> list[Phase]:
     """Cut one run of a model, with sets of any sizes, into the phases that it went through.
 
-    A, leaving the origin: until each set's ‖W_set‖²_F has been above 0.9 for the first time. B, collapsed sets: until
-    the last step with within-energy below 0.02; sets of one feature have no B. C, the sets open: until the last step at
-    which one is not open, or until E begins. A set of three or more is open while its flatness is at least 0.3. A pair,
-    always a line, is open while half of ‖W_1 - W_2‖² is at least a quarter of ‖W_1‖² + ‖W_2‖²: from 60° on between
-    columns of one length. D, the open sets turn: until the final uninterrupted stay at the template that the run ends
-    at begins, within `template_bound` of it. E, that stay; a run that ends at "pca" or "collinear" has ended in B.
+    A, leaving the origin: until ‖W_set‖²_F of each set is first above 0.9. B, collapsed sets: until the last step with
+    within-energy below 0.02; sets of one feature have no B. C, the sets open: until the last step at which one is not
+    open. D, the open sets turn: until E begins, before which A, B and C have ended too. E, the final uninterrupted stay
+    within `template_bound` of the template that the run ends at. A run that ends at "pca" or "collinear" ends in B.
+
+    A set of three or more is open while its flatness is at least 0.3. A pair, always a line, is open while half of
+    ‖W_1 - W_2‖² is at least a quarter of ‖W_1‖² + ‖W_2‖²: from 60° on between columns of one length.
 
     For two triples in three dimensions A lasts until three times the smaller ‖set mean‖² first exceeds 0.9, which is
     the same for collapsed sets, and D until the final uninterrupted stay within distance 1.0 of the octahedron.
@@ -184,7 +185,7 @@ def _signs(W: np.ndarray, sets: Sets) -> _Signs:
         elif len(s) > 2:
             values = np.linalg.svd(c, compute_uv=False)
             closed |= values[:, 1] < FLAT * values[:, 0]
-    return energies.min(0) > PHASE_A_MEAN, collapsed & ~stay, closed & ~stay, there
+    return (energies.min(0) > PHASE_A_MEAN) | stay, collapsed & ~stay, closed & ~stay, there
 
 
 def phase_middle(phase: Phase, run: Run) -> int:

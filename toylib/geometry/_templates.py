@@ -150,7 +150,7 @@ def _bound(sizes: tuple[int, ...], m: int) -> float:
 def _distance(W: np.ndarray, found: Shape) -> np.ndarray:
     """As `template_distance`, features in the order of the sets."""
     gram, target = W.swapaxes(-1, -2) @ W, found.columns.T @ found.columns
-    flat = gram.reshape(*gram.shape[:-2], -1)
+    flat = gram.reshape(*gram.shape[:-2], target.size)
 
     def products(orders: np.ndarray) -> np.ndarray:
         relabelled = target[orders[:, :, None], orders[:, None, :]].reshape(len(orders), -1)

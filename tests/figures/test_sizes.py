@@ -1,0 +1,172 @@
+"""The polyhedron, stages and stories of any number of sets, in two dimensions and in more than three."""
+
+import numpy as np
+import pytest
+from arrangements import orthogonal, polygon, run_of, sets_of
+from plots import equal
+
+from toylib.features import Anticorrelated, Correlated
+from toylib.figures import polyhedron, stages, story, style
+from toylib.geometry import templates, trajectory, upright
+
+AXES = "xyz"
+
+
+def parts(figure):
+    """Return the traces of a polyhedron by their names."""
+    return {trace.name: trace for trace in figure.data if trace.name}
+
+
+def corners(named, sets):
+    """Return the columns as they are drawn, (3, n)."""
+    points = np.empty((3, sum(map(len, sets))))
+    for i, s in enumerate(sets, 1):
+        points[:, list(s)] = [named[f"set {i}"][axis] for axis in AXES]
+    return points
+
+
+def ends(trace):
+    """Return the segments that a trace of lines shows, as rounded pairs of points."""
+    points = np.stack([np.asarray(trace[axis], float) for axis in AXES], 1).reshape(-1, 3, 3)[:, :2]
+    return {frozenset(tuple(np.round(end, 3) + 0.0) for end in pair) for pair in points if np.isfinite(pair).all()}
+
+
+def pairs(points, *chosen):
+    points = np.float32(points)
+    return {frozenset(tuple(np.round(points[:, k].astype(float), 3) + 0.0) for k in pair) for pair in chosen}
+
+
+def flat(W):
+    return np.vstack([W, np.zeros((3 - len(W), W.shape[1]))])
+
+
+def test_a_square_lies_in_a_plane_seen_from_above():
+    sets = sets_of(2, 2)
+    W = templates(sets, 2)["square, antipodes between sets"]
+    figure = polyhedron(W, sets, title="Title").figure()
+    named = parts(figure)
+    equal(corners(named, sets), flat(W))
+    antipodes = [(i, j) for i in (0, 1) for j in (2, 3) if W[:, i] @ W[:, j] < -0.9]
+    assert ends(named["antipodal pair"]) == pairs(flat(W), *antipodes)
+    others = {(0, 2), (0, 3), (1, 2), (1, 3)} - set(antipodes)
+    assert ends(named["edge to the other set"]) == pairs(flat(W), *others)
+    assert ends(named["edge of set 1"]) == pairs(flat(W), (0, 1))
+    scene = figure.layout.scene
+    assert scene.zaxis.visible is False
+    assert scene.xaxis.title.text == "h₁"
+    assert (scene.camera.eye.x, scene.camera.eye.y, scene.camera.up.y) == (0, 0, 1)
+
+
+def test_a_pair_of_antipodes_has_one_line():
+    sets = sets_of(2, 2)
+    W = templates(sets, 2)["square, antipodes within sets"]
+    named = parts(polyhedron(W, sets, title="Title").figure())
+    assert ends(named["antipodal pair"]) == pairs(flat(W), (0, 1), (2, 3))
+    assert ends(named["edge of set 1"]) == ends(named["edge of set 2"]) == set()
+
+
+def test_a_pentagon_has_no_diagonals():
+    W = polygon(5)
+    named = parts(polyhedron(W, sets_of(5), title="Title").figure())
+    assert ends(named["edge of set 1"]) == pairs(flat(W), (0, 1), (1, 2), (2, 3), (3, 4), (4, 0))
+    assert ends(named["antipodal pair"]) == ends(named["edge to the other set"]) == set()
+
+
+def test_one_dimension_is_a_line():
+    W = np.array([[1.0, -1.0]])
+    named = parts(polyhedron(W, sets_of(1, 1), title="Title").figure())
+    equal(corners(named, sets_of(1, 1)), flat(W))
+    assert ends(named["antipodal pair"]) == pairs(flat(W), (0, 1))
+
+
+def test_every_set_has_its_colour_and_a_third_none_that_means_antipodes():
+    W = templates(sets_of(2, 2, 2), 3)["octahedron, antipodes between sets"]
+    named = parts(polyhedron(W, sets_of(2, 2, 2), title="Title").figure())
+    assert [named[f"set {i}"].marker.color for i in (1, 2, 3)] == list(style.SET_COLORS[:3])
+    assert named["antipodal pair"].line.color == style.INK
+    many = polyhedron(np.eye(3, 5), sets_of(1, 1, 1, 1, 1), title="Title").figure()
+    colours = [parts(many)[f"set {i}"].marker.color for i in range(1, 6)]
+    assert colours == [*style.SET_COLORS, style.SET_COLORS[0]]
+
+
+def test_more_than_three_dimensions_are_seen_along_the_strongest():
+    sets = sets_of(4, 4)
+    rng = np.random.default_rng(0)
+    W = orthogonal(0, 5) @ np.diag([1.2, 1, 0.8, 0.4, 0.1]) @ rng.normal(size=(5, 8)) / 2
+    figure = polyhedron(W, sets, title="Title").figure()
+    points = corners(parts(figure), sets)
+    equal(points, (upright(W, sets) @ W)[:3])
+    shown, all_of_it = np.square(points).sum(), np.square(np.linalg.svd(W, compute_uv=False))
+    assert shown == pytest.approx(all_of_it[:3].sum(), rel=0.02)
+    titles = [figure.layout.scene[f"{axis}axis"].title.text for axis in AXES]
+    assert titles == ["strongest of 5", "second", "third"]
+    again = polyhedron(orthogonal(1, 5) @ W, sets, title="Title").figure()
+    np.testing.assert_allclose(corners(parts(again), sets), points, atol=1e-4)
+
+
+def test_antipodes_are_those_of_all_dimensions():
+    sets = sets_of(4, 4)
+    W = templates(sets, 4)["cross-polytope, antipodes between sets"]
+    figure = polyhedron(W, sets, title="Title").figure()
+    points = corners(parts(figure), sets)
+    opposite = [(i, j) for i in range(4) for j in range(4, 8) if W[:, i] @ W[:, j] < -0.9]
+    assert ends(parts(figure)["antipodal pair"]) == pairs(points, *opposite)
+    assert len(opposite) == 4
+
+
+def test_stages_of_four_dimensions_are_seen_from_the_side_of_the_last():
+    sets = sets_of(4, 4)
+    found = templates(sets, 4)
+    models = {"early": found["pca"], "late": orthogonal(2, 4) @ found["cross-polytope, antipodes between sets"]}
+    models["diverged"] = np.full((4, 8), np.nan)
+    figure = stages(models, sets, title="Title").figure()
+    turn = upright(models["late"], sets)
+    for scene, W in zip(("scene", "scene2"), models.values(), strict=False):
+        named = {trace.name: trace for trace in figure.data if trace.scene == scene}
+        equal(corners(named, sets), (turn @ W)[:3])
+    assert len({sum(trace.scene == f"scene{i}" for trace in figure.data) for i in ("", 2, 3)}) == 1
+    lost = stages({"a": models["diverged"]}, sets, title="Title").figure()
+    assert np.isnan(corners(parts(lost), sets)).all()
+
+
+SQUARE = templates(sets_of(2, 2), 2)["square, antipodes between sets"]
+CUBE = templates(sets_of(4, 4), 4)
+RUNS = {
+    "pairs in a plane": (Correlated(2, 2), [(0 * SQUARE, 2), (templates(sets_of(2, 2), 2)["pca"], 2), (SQUARE, 2)]),
+    "one set in a plane": (Anticorrelated(1, 5), [(0 * polygon(5), 2), (1.2 * polygon(5), 2)]),
+    "three pairs": (Correlated(3, 2), [(np.zeros((3, 6)), 2), (np.hstack([np.eye(3), -np.eye(3)]), 2)]),
+    "four dimensions": (
+        Correlated(2, 4),
+        [
+            (0 * CUBE["pca"], 2),
+            (CUBE["pca"], 2),
+            (orthogonal(1, 4) @ CUBE["cross-polytope, antipodes between sets"], 2),
+        ],
+    ),
+    "diverged": (Correlated(2, 2), [(SQUARE, 2), (np.full((2, 4), np.nan), 2)]),
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_story_of_any_size_keeps_its_traces_and_axes(name):
+    features, models = RUNS[name]
+    run = run_of(*models)
+    told = trajectory(run, features, 0.9)
+    fixed, lengths = [], []
+    for at, step in enumerate(run.steps.tolist()):
+        options = {"title": "Run", "levels": {"level": 0.5}, "twin": np.ones(len(run.steps))}
+        figure = story(told, features.sets, step=step, **options).figure()
+        W = told.weights[at]
+        seen = W[:3] if len(W) > 3 else flat(W)
+        equal(corners(parts(figure), features.sets), seen)
+        (gram,) = (trace for trace in figure.data if trace.type == "heatmap")
+        np.testing.assert_allclose(gram.z, run.weights[at].T @ run.weights[at], atol=1e-5)
+        lengths.append([(trace.type, trace.name, len(trace.x) if trace.x is not None else 0) for trace in figure.data])
+        fixed.append({k: v for k, v in figure.layout.to_plotly_json().items() if k != "title"})
+    assert all(other == lengths[0] for other in lengths[1:])
+    assert all(other == fixed[0] for other in fixed[1:])
+    assert len(lengths[0]) == 2 + 2 * len(features.sets) + 1 + 1 + 2 + 1 + 3 + 1
+    notes = {note.text for note in figure.layout.annotations}
+    assert "twist / 60°" not in notes
+    assert "energy in sets" in notes
+    assert {f"<b>{phase.name[0]}</b>" for phase in told.phases} <= notes
