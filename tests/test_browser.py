@@ -275,11 +275,43 @@ def check_robust(lab: Lab) -> None:
     lab.screenshot("trained-at-norm", baked)
 
 
+def check_rule(lab: Lab) -> None:
+    """Notebook 5: lines have the middle points that the sliders name, and antipodes are those of the better 3-cycle."""
+    set_1, set_2 = (3, 17), (5, 19)  # traces: corners of the sets, of the lines and of the octahedron
+
+    def shown(first: float, second: float) -> dict:
+        lines = [0.5 * (np.array([-1, middle, 1]) - middle / 3) for middle in (first, second)]
+        turns = np.radians([0, 120, 240])
+        low = turns + np.radians(60 if first < second else -60)  # the lower middle point goes with the highest
+        corners = {set_1[1]: turns, set_2[1]: low}
+        found = {(trace, "z"): line for trace, line in zip((set_1[0], set_2[0]), lines, strict=True)}
+        for trace, angles in corners.items():
+            for axis, part in (("x", np.cos), ("y", np.sin)):
+                found[trace, axis] = np.sqrt(2 / 3) * part(angles)
+        return found
+
+    cell = lab.cell("explorer = explorers.explore(predicted")
+    plot = lab.plot(cell)
+    lab.press(lab.slider(cell, "first_middle"), "Home", "ArrowRight")
+    lab.press(lab.slider(cell, "second_middle"), "Home", *["ArrowRight"] * 4)
+    lab.wait_for_data(plot, shown(-0.8, -0.5))
+    lab.drag(lab.slider(cell, "first_middle"), 1000)
+    lab.wait_for_data(plot, shown(0.9, -0.5))
+    lab.screenshot("rule-explorer", plot)
+    baked = lab.plot(lab.cell("def side_by_side(step)"))
+    for fraction, stop in ((0.0, 0), (1.0, -1)):
+        lab.scrub(baked, fraction)
+        W = np.array(lab.evaluate(f"paths['prism'][stops[{stop}]]"))
+        lab.wait_for_data(baked, {(3, axis): W[i, :3] for i, axis in enumerate("xyz")})
+    lab.screenshot("routes", baked)
+
+
 CHECKS = {
     "1_data_generation.ipynb": check_samples,
     "2_training_dynamics.ipynb": check_story,
     "3_adversarial_attacks.ipynb": check_attack,
     "4_adversarial_training.ipynb": check_robust,
+    "5_routes_to_the_octahedron.ipynb": check_rule,
 }
 
 

@@ -47,6 +47,11 @@ def test_the_number_of_stored_models_is_that_of_the_file():
             models += stored.failed.size
             assert not stored.failed.any()
     assert f"({models:,} models in six resumable sweeps)" in README
+    models = 0
+    for name, column in (("routes_to_the_octahedron", ".route"), ("attractor", "seed"), ("other_sizes", "loss")):
+        with np.load(results / f"{name}.npz", allow_pickle=False) as stored:
+            models += sum(stored[key].size for key in stored.files if key.endswith(column))
+    assert f"({models:,} models)" in README
 
 
 def test_the_times_are_those_of_the_stored_run():
