@@ -24,7 +24,7 @@ from toylib.features import Anticorrelated, Correlated, Features
 from toylib.geometry import classify, nearest_template
 from toylib.training import Run, train_ensemble
 
-KEY = 20_261_202
+KEY = 20_261_203
 SEEDS, STEPS = 96, 20_000
 DESIGNS: dict[str, tuple[Features, int]] = {
     "two pairs, m = 2": (Correlated(2, 2), 2),
