@@ -115,6 +115,12 @@ def test_curvatures_of_the_octahedron_do_not_see_rotations():
     )  # other kinks are near
 
 
+def test_the_octahedron_is_what_the_template_descends_to():
+    start = full.flat(template("octahedron")[None], np.zeros((1, 6)))[0]
+    stored = rows("octahedron", 0.85)["parameters"][0]
+    np.testing.assert_allclose(full.polished(start, 0.85), stored, atol=1e-4)
+
+
 def test_a_saddle_has_a_negative_curvature():
     """Two collapsed sets in the PCA solution, which training leaves."""
     found = full.judged(full.flat(template("pca")[None], np.zeros((1, 6))), 0.9)

@@ -3,7 +3,7 @@
 Functions of W take one model, (m, n) with column i for feature i, and depend on it only through its Gram matrix Wᵀ W:
 rotating the hidden space changes nothing. `sets` is a tuple of tuples of feature indices, as in `Features.sets`.
 `classify` names a state, `phases` cuts a run by its W, `plateaus` by its loss; `trajectory` measures one run and
-`census` counts many.
+`census` counts many. `curvatures` and `descend` say how firmly a model sits where it is.
 """
 
 from toylib.geometry._census import Census, TwinGaps, census, twin_gap, twin_gaps
@@ -20,6 +20,7 @@ from toylib.geometry._measures import (
     within_energy,
 )
 from toylib.geometry._plateaus import loss_slope, plateaus
+from toylib.geometry._stability import curvatures, descend
 from toylib.geometry._states import Phase, classify, phase_middle, phases
 from toylib.geometry._templates import Sets, template, template_distance, template_prism
 from toylib.geometry._trajectory import Trajectory, trajectory
@@ -33,6 +34,8 @@ __all__ = [
     "align",
     "census",
     "classify",
+    "curvatures",
+    "descend",
     "feature_dimensionality",
     "features_per_dimension",
     "flatness",
