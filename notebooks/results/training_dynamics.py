@@ -319,11 +319,12 @@ def named(parameters: np.ndarray) -> dict:
 
 
 @jax.jit
-def _loss(parameters: jax.Array, x: jax.Array, weights: jax.Array) -> jax.Array:
+def loss_of(parameters: jax.Array, x: jax.Array, weights: jax.Array) -> jax.Array:
+    """Loss of one model (24,) on nodes."""
     return model.loss(model.Params(parameters[:18].reshape(3, 6), parameters[18:]), x, weights=weights)
 
 
-_values_and_gradients = jax.jit(jax.vmap(jax.value_and_grad(_loss), in_axes=(0, None, None)))
+_values_and_gradients = jax.jit(jax.vmap(jax.value_and_grad(loss_of), in_axes=(0, None, None)))
 
 
 def nodes(S: float, n_nodes: int) -> tuple[jax.Array, jax.Array]:

@@ -68,7 +68,7 @@ def test_losses_that_are_compared_are_on_the_same_nodes():
             r = rows(kind, 1 - p)
             with jax.enable_x64(True):
                 x, weights = full.nodes(1 - p, 4096)
-                again = float(full._loss(r["parameters"][0].astype(float), x, weights))
+                again = float(full.loss_of(r["parameters"][0].astype(float), x, weights))
             assert again == pytest.approx(r["final_loss"][0], rel=1e-5)
             assert lowest <= r["final_loss"].min() * (1 + 1e-3)
 
