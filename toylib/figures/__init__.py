@@ -9,6 +9,7 @@ from toylib.figures import style
 from toylib.figures._adversarial import Limits, attacked_sample, interference, outcome_map, represented
 from toylib.figures._curves import histogram, lines, means, scatter, shares, stacked, trade
 from toylib.figures._drawing import Axis, Drawing, frames
+from toylib.figures._phase import phase_diagram
 from toylib.figures._polyhedra import polyhedron, stages, story
 from toylib.figures._samples import gallery, linked, matrices, spectra
 
@@ -26,6 +27,7 @@ __all__ = [
     "matrices",
     "means",
     "outcome_map",
+    "phase_diagram",
     "polyhedron",
     "represented",
     "scatter",
