@@ -1,27 +1,32 @@
 """Maps how strong an attractor the octahedron is over the density, for notebook 5, and writes attractor.npz.
 
-    make results        about 6 minutes on 2 cores for this script; stopped, it goes on where it was when called again
+    make results        about 8 minutes on 2 cores for this script; stopped, it goes on where it was when called again
 
 The file holds one row per model, in columns of equal length, as `read` returns them; what does not apply to a model is
-NaN, -1 or "". Two correlated sets of three features, three hidden dimensions, infinite data. Experiments:
+NaN, -1 or "". Two correlated sets of three features, three hidden dimensions, infinite data. The 1,024 nodes that
+training takes for infinite data by default are too few here: they have shallow minima of their own, in which runs stay
+that more nodes lead on to an octahedron. So training ends on 16,384 nodes. Experiments:
 
-- "reached": 64 seeds at each density, Adam from small weights; state at 10,000 and at 20,000 steps.
+- "reached": 64 seeds at each density, Adam from small weights, 10,000 steps on 1,024 nodes, the state then being
+  "coarse"; what is no octahedron by then goes on for 4,000 steps on 16,384, with its states after half of them and
+  after all, and so do a few octahedra.
+- "fresh": other seeds at three densities, 10,000 steps on 16,384 nodes from the beginning.
 - "octahedron": the lowest minimum near the exact octahedron that is an octahedron, with all its curvatures.
 - "search": the four lowest of 96 random starts of two scales, polished. "best": the lowest minimum known, of these, of
   the octahedron, and of the best of the densities beside, polished at this one, up and down the densities.
-- "path": eight models go up through more densities from the octahedron at p = 0.03, 4,000 steps of training at each,
-  with a little noise on W before, and then down again from what they have become.
-- "kick": noise of so many times the norm of W is added to W, then 6,000 steps of training. Stuck runs are what seeds of
-  "reached" have become that is no octahedron, taken again with other noise where they are fewer than the kicks; the
-  control is the octahedron, kicked by the same noise.
+- "path": models go up through more densities from the octahedron at p = 0.03, 3,000 steps of training at each, on
+  16,384 nodes and with a little noise on W before, and then down again from what they have become.
+- "kick": noise of so many times the norm of W is added to W, then 3,000 steps of training on 16,384 nodes. Stuck runs
+  are what seeds of "reached" have become that is no octahedron, taken again with other noise where they are fewer than
+  the kicks; the control is the octahedron, kicked by the same noise.
 
-Every density has seeds of its own. Losses are on 131,072 population nodes in double precision, and good to 5e-5 of
-their values. Curvatures are over displacements of 0.1, and "finer" over 0.03, where an octahedron has softer ones:
+Every density has seeds of its own. Losses are on 131,072 nodes in double precision, and good to 5e-5 of their values.
+Curvatures are over displacements of 0.1, and "finer" over 0.03, where an octahedron has softer ones:
 `geometry.curvatures` says why. Helpers come from training_dynamics.py. `about` is a JSON text with key, sizes and
 versions.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -33,12 +38,14 @@ from results import training_dynamics as shared
 from results.training_dynamics import FEATURES, flat, named, params_of, polished
 
 from toylib import model
-from toylib.geometry import classify, curvatures, template, template_distance
-from toylib.training import train_ensemble
+from toylib.features import Correlated
+from toylib.geometry import curvatures, template, template_distance
+from toylib.training import Run, train_ensemble
 
-KEY = 20_261_201
+KEY = 20_261_202
 DENSITIES = (0.005, 0.01, 0.03, 0.1, 0.12, 0.13, 0.14, 0.15, 0.16, 0.17, 0.18, 0.2, 0.25, 0.3, 0.4, 0.5)
-SEEDS, STEPS, BENT = 64, 20_000, 6  # BENT: of how many octahedra and others per density the curvatures are taken
+SEEDS, STEPS, MORE, KEPT = 64, 10_000, 4000, 6  # KEPT: octahedra that go on, and curvatures of either kind, a density
+FRESH, FRESH_SEEDS = (0.15, 0.16, 0.17), 16
 SCALES, STARTS, FALL, POLISHED = (0.3, 1.0), 48, 4000, 4
 MARGIN = 1e-4  # by which the best of a density beside must be lower, so that rounding decides nothing
 OCTAHEDRA = (*DENSITIES, 0.55, 0.57, 0.58, 0.59, 0.6, 0.62)
@@ -47,13 +54,13 @@ WAY = (
     *(0.03, 0.05, 0.08, 0.1, 0.11, 0.12, 0.13, 0.14, 0.15, 0.16, 0.17, 0.18, 0.19, 0.2, 0.225, 0.25, 0.3, 0.35),
     *(0.4, 0.45, 0.5, 0.52, 0.54, 0.56, 0.58, 0.6, 0.7),
 )
-WALKERS, WALK, NOISE = 8, 4000, 1e-3
-KICKED = (0.14, 0.15, 0.17, 0.2)
-KICKS, RUNS, AFTER = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0), 16, 6000
-FINE = 2**17  # nodes
+WALKERS, WALK, NOISE = 4, 3000, 1e-3
+KICKED = (0.16, 0.17, 0.2)
+KICKS, RUNS, AFTER = (0.05, 0.1, 0.2, 0.4, 0.7), 12, 3000
+MANY, EXACT = 16_384, 2**17  # nodes of training, and of losses
 PATH = Path(__file__).with_suffix(".npz")
 BLANKS = {
-    "experiment": "", "S": np.nan, "seed": -1, "before": "", "final": "", "final_loss": np.nan,
+    "experiment": "", "S": np.nan, "seed": -1, "coarse": "", "before": "", "final": "", "final_loss": np.nan,
     "curvature": np.full(21, np.nan), "finer": np.full(3, np.nan), "distance": np.nan, "source": "", "kick": np.nan,
     "parameters": np.full(24, np.nan),
 }  # fmt: skip
@@ -63,13 +70,24 @@ filled = partial(shared.filled, blanks=BLANKS)
 read, rows = partial(shared.read, PATH), shared.rows
 
 
+class Finer(Correlated):
+    """Correlated features that training sees on more nodes."""
+
+    def population_at(self, p: jax.Array, n_nodes: int = MANY) -> tuple[jax.Array, jax.Array]:
+        """The nodes at a density."""
+        return super().population_at(p, n_nodes)
+
+
 def main() -> None:
     """Train, descend and write; each job is a part that is not done again."""
     about = {
         "key": KEY,
         "seeds": SEEDS,
         "steps": STEPS,
-        "bent": BENT,
+        "more": MORE,
+        "kept": KEPT,
+        "fresh": FRESH_SEEDS,
+        "nodes": MANY,
         "starts": STARTS * len(SCALES),
         "walkers": WALKERS,
         "walk": WALK,
@@ -89,6 +107,8 @@ def jobs(folder: Path) -> dict[str, Callable[[], dict]]:
     for p in DENSITIES:
         found[f"reached {p}"] = partial(reached, p)
         found[f"search {p}"] = partial(searched, p)
+    for p in FRESH:
+        found[f"fresh {p}"] = partial(fresh, p)
     found["best"] = partial(best, folder)
     found["path"] = partial(walked, folder)
     for p in KICKED:
@@ -112,24 +132,31 @@ def seeds_of(p: float) -> jax.Array:
     return jax.random.split(key_of(0, p), SEEDS)
 
 
-def trained(p: float, W: np.ndarray, b: np.ndarray, n_steps: int) -> np.ndarray:
-    """Parameters (c, 24) after Adam from models W (c, 3, 6) and b (c, 6)."""
+def trained(p: float, parameters: np.ndarray, snapshots: Sequence[int]) -> np.ndarray:
+    """Parameters (c, snapshots, 24) at these steps of Adam on many nodes, from models (c, 24)."""
+    W, b = parameters[:, :18].reshape(1, -1, 3, 6), parameters[None, :, 18:]
     run = train_ensemble(
-        FEATURES,
+        Finer(2, 3),
         [1 - p],
-        jax.random.split(jax.random.key(0), len(W)),  # for nothing: the start is given, and the data has no noise
-        start=model.Params(jnp.asarray(W, jnp.float32)[None], jnp.asarray(b, jnp.float32)[None]),
+        jax.random.split(jax.random.key(0), len(parameters)),  # not used: there are starts, and no noise in the data
+        start=model.Params(jnp.asarray(W, jnp.float32), jnp.asarray(b, jnp.float32)),
         n_hidden=3,
-        n_steps=n_steps,
+        n_steps=snapshots[-1],
         population=True,
-        snapshots=[n_steps],
+        snapshots=snapshots,
         progress=False,
     ).member(0)
-    return flat(run.weights[:, -1], run.biases[:, -1])
+    return snapshots_of(run)
+
+
+def snapshots_of(run: Run) -> np.ndarray:
+    """Parameters (c, snapshots, 24) along the runs of an ensemble."""
+    shape = run.weights.shape[:2]
+    return np.concatenate([run.weights.reshape(*shape, 18), run.biases], -1)
 
 
 def reached(p: float) -> dict:
-    """Rows of what small initial weights become, with the curvatures of the first few of either kind."""
+    """Rows of what small initial weights become."""
     run = train_ensemble(
         FEATURES,
         [1 - p],
@@ -137,17 +164,44 @@ def reached(p: float) -> dict:
         n_hidden=3,
         n_steps=STEPS,
         population=True,
+        snapshots=[STEPS],
+        progress=False,
+    ).member(0)
+    parameters = snapshots_of(run)[:, 0].astype(float)
+    coarse = named(parameters)["final"]
+    before = np.full(SEEDS, "", "<U64")
+    goes_on = first_of(coarse == "octahedron", KEPT, SEEDS)
+    half, parameters[goes_on] = trained(p, parameters[goes_on], (MORE // 2, MORE)).swapaxes(0, 1)
+    before[goes_on] = named(half)["final"]
+    columns = measured(parameters, 1 - p)
+    bent = first_of(columns["final"] == "octahedron", KEPT, KEPT)
+    columns["curvature"] = np.full((SEEDS, 21), np.nan)
+    columns["curvature"][bent, :3] = [curvatures(params_of(row), FEATURES, 1 - p)[:3] for row in parameters[bent]]
+    columns |= {"experiment": "reached", "S": 1 - p, "seed": np.arange(SEEDS), "coarse": coarse, "before": before}
+    return filled(columns, SEEDS)
+
+
+def first_of(is_octahedron: np.ndarray, octahedra: int, others: int) -> np.ndarray:
+    """The positions of the first so many octahedra and of the first so many others, in order."""
+    kinds = ((is_octahedron, octahedra), (~is_octahedron, others))
+    return np.sort(np.concatenate([np.flatnonzero(kind)[:number] for kind, number in kinds]))
+
+
+def fresh(p: float) -> dict:
+    """Rows of seeds that see many nodes from the beginning."""
+    run = train_ensemble(
+        Finer(2, 3),
+        [1 - p],
+        jax.random.split(key_of(5, p), FRESH_SEEDS),
+        n_hidden=3,
+        n_steps=STEPS,
+        population=True,
         snapshots=(STEPS // 2, STEPS),
         progress=False,
     ).member(0)
-    before, final = ([classify(W, FEATURES.sets) for W in run.weights[:, at]] for at in (0, 1))
-    parameters, is_octahedron = flat(run.weights[:, 1], run.biases[:, 1]), np.array(final) == "octahedron"
-    bent = np.sort(np.concatenate([np.flatnonzero(is_octahedron == kind)[:BENT] for kind in (True, False)]))
-    columns = measured(parameters, 1 - p)
-    columns["curvature"] = np.full((len(parameters), 21), np.nan)
-    columns["curvature"][bent, :3] = [curvatures(params_of(row), FEATURES, 1 - p)[:3] for row in parameters[bent]]
-    columns |= {"experiment": "reached", "S": 1 - p, "seed": np.arange(SEEDS), "before": np.array(before)}
-    return filled(columns, SEEDS)
+    half, end = snapshots_of(run).swapaxes(0, 1)
+    columns = {"experiment": "fresh", "S": 1 - p, "seed": np.arange(FRESH_SEEDS), "before": named(half)["final"]}
+    return filled(columns | measured(end, 1 - p), FRESH_SEEDS)
 
 
 def octahedron(p: float) -> dict:
@@ -159,7 +213,7 @@ def octahedron(p: float) -> dict:
     columns = {name: column[lowest] for name, column in columns.items()}
     end = params_of(columns["parameters"][0])
     columns["curvature"] = curvatures(end, FEATURES, 1 - p)
-    columns["finer"] = curvatures(end, FEATURES, 1 - p, displacement=0.03, n_nodes=FINE // 2)[:3]
+    columns["finer"] = curvatures(end, FEATURES, 1 - p, displacement=0.03, n_nodes=EXACT // 2)[:3]
     return filled({"experiment": "octahedron", "S": 1 - p, **columns}, 1)
 
 
@@ -202,12 +256,10 @@ def best(folder: Path) -> dict:
 
 def walked(folder: Path) -> dict:
     """Rows of models that are led up and down through the densities."""
-    start = np.repeat(part(folder, f"octahedron {WAY[0]}")["parameters"], WALKERS, 0)
-    W, b, rows = start[:, :18].reshape(-1, 3, 6), start[:, 18:], []
+    parameters, rows = np.repeat(part(folder, f"octahedron {WAY[0]}")["parameters"], WALKERS, 0), []
     for step, (source, p) in enumerate([("up", p) for p in WAY] + [("down", p) for p in WAY[::-1]]):
-        noise = NOISE * np.asarray(jax.random.normal(key_of(3, step), W.shape))
-        parameters = trained(p, W + noise, b, WALK)
-        W, b = parameters[:, :18].reshape(-1, 3, 6), parameters[:, 18:]
+        parameters[:, :18] += NOISE * np.asarray(jax.random.normal(key_of(3, step), (WALKERS, 18)))
+        parameters = trained(p, parameters, [WALK])[:, 0]
         columns = {"experiment": "path", "S": 1 - p, "seed": np.arange(WALKERS), "source": source}
         rows.append(filled(columns | measured(parameters, 1 - p), WALKERS))
     return joined(rows)
@@ -215,24 +267,20 @@ def walked(folder: Path) -> dict:
 
 def kicked(folder: Path, p: float) -> dict:
     """Rows of stuck runs and octahedra that were kicked and trained again, each norm with the same directions."""
-    there = part(folder, f"reached {p}")
+    there, formed = part(folder, f"reached {p}"), part(folder, f"octahedron {p}")["parameters"]
     stuck = np.resize(np.flatnonzero(there["final"] != "octahedron"), RUNS)
-    formed = part(folder, f"octahedron {p}")["parameters"]
-    starts = {"stuck": there["parameters"][stuck], "octahedron": np.repeat(formed, RUNS, 0)}
-    noise = np.asarray(jax.random.normal(key_of(4, p), (RUNS, 3, 6)))
-    noise = noise / np.linalg.norm(noise, axis=(1, 2), keepdims=True)
-    W, b, told = [], [], []
-    for source, start in starts.items():
-        weights = start[:, :18].reshape(-1, 3, 6)
-        for kick in KICKS:
-            W.append(weights + kick * np.linalg.norm(weights, axis=(1, 2), keepdims=True) * noise)
-            b.append(start[:, 18:])
-            told += [(source, kick, seed) for seed in (stuck if source == "stuck" else np.arange(RUNS))]
-    ends = trained(p, np.concatenate(W), np.concatenate(b), AFTER)
-    source, kick, seed = (np.array(column) for column in zip(*told, strict=True))
-    before = np.where(source == "stuck", there["final"][seed], "octahedron")
-    columns = {"experiment": "kick", "S": 1 - p, "source": source, "kick": kick, "seed": seed, "before": before}
-    return filled(columns | named(ends), len(ends))
+    noise = np.asarray(jax.random.normal(key_of(4, p), (RUNS, 18)))
+    noise = noise / np.linalg.norm(noise, axis=1, keepdims=True)
+    kicks, rows = np.repeat(KICKS, RUNS), []
+    for source, starts in (("stuck", there["parameters"][stuck]), ("octahedron", np.repeat(formed, RUNS, 0))):
+        before = np.tile(starts, (len(KICKS), 1))
+        after = before.copy()
+        lengths = kicks * np.linalg.norm(before[:, :18], axis=1)
+        after[:, :18] += lengths[:, None] * np.tile(noise, (len(KICKS), 1))
+        columns = {"experiment": "kick", "S": 1 - p, "source": source, "kick": kicks, "before": named(before)["final"]}
+        columns["seed"] = np.tile(stuck if source == "stuck" else np.arange(RUNS), len(KICKS))
+        rows.append(filled(columns | named(trained(p, after, [AFTER])[:, 0]), len(after)))
+    return joined(rows)
 
 
 def measured(parameters: np.ndarray, S: float) -> dict:
@@ -245,7 +293,7 @@ def measured(parameters: np.ndarray, S: float) -> dict:
 def losses_of(parameters: np.ndarray, S: float) -> np.ndarray:
     """Losses (c,) of models (c, 24); one at a time, since the nodes are many."""
     with jax.enable_x64(True):
-        x, weights = shared.nodes(S, FINE)
+        x, weights = shared.nodes(S, EXACT)
         return np.array([float(shared.loss_of(jnp.asarray(row), x, weights)) for row in parameters])
 
 
