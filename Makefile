@@ -50,7 +50,7 @@ notebooks: .venv/.installed ## run every notebook and store its outputs
 	$(PY) notebooks/store.py $(ARGS)
 
 results: .venv/.installed ## compute the full-size results the notebooks show
-	@set -e; for script in notebooks/results/*.py; do echo "$$script"; $(PY) "$$script"; done
+	@set -e; for script in notebooks/results/*.py; do echo "$$script"; PYTHONPATH=notebooks $(PY) "$$script"; done
 
 bench: .venv/.installed ## run the benchmarks
 	PYTHONPATH=notebooks:tests $(PY) -m benchmarks $(ARGS)

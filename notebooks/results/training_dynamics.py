@@ -32,12 +32,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from scipy.optimize import minimize
 from tqdm.auto import tqdm
 
 from toylib import model
 from toylib.features import Correlated
-from toylib.geometry import census, classify, mean_cosine, phases, plateaus, template, twin_gap, twin_gaps
+from toylib.geometry import (
+    census,
+    classify,
+    curvatures,
+    descend,
+    mean_cosine,
+    phases,
+    plateaus,
+    template,
+    twin_gap,
+    twin_gaps,
+)
 from toylib.theory import pca_plateau
 from toylib.training import Run, train_ensemble
 
@@ -87,15 +97,7 @@ BLANKS = {
 
 def main() -> None:
     """Train, count and write; each job is a part that is not done again."""
-    parts = PATH.with_suffix(".parts") / hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
-    parts.mkdir(parents=True, exist_ok=True)
-    for name, job in tqdm(jobs().items(), unit="part"):
-        if not (part := parts / f"{name}.npz").exists():
-            save(part, job())
-    done = [dict(np.load(parts / f"{name}.npz")) for name in jobs()]
-    columns = {name: np.concatenate([part[name] for part in done]) for name in BLANKS}
     about = {
-        "command": "make results",
         "key": KEY,
         "seeds": SEEDS,
         "few": FEW,
@@ -104,13 +106,35 @@ def main() -> None:
         "steps": STEPS,
         "longer": LONGER,
         "searched": SEARCHED * len(SEARCH_SCALES),
+    }
+    collect(PATH, folder_of(__file__, PATH), jobs(), BLANKS, about)
+
+
+def folder_of(script: str, path: Path) -> Path:
+    """Where parts wait for the others: a folder beside the file for each version of the script."""
+    return path.with_suffix(".parts") / hashlib.sha256(Path(script).read_bytes()).hexdigest()[:12]
+
+
+def collect(
+    path: Path, parts: Path, jobs: Mapping[str, Callable[[], dict]], blanks: Mapping[str, Any], about: Mapping[str, Any]
+) -> None:
+    """Do the jobs in their order, but for those that are done, and write the rows of all; a part is a job's rows."""
+    parts.mkdir(parents=True, exist_ok=True)
+    for name, job in tqdm(jobs.items(), unit="part"):
+        if not (part := parts / f"{name}.npz").exists():
+            save(part, job())
+    done = [dict(np.load(parts / f"{name}.npz")) for name in jobs]
+    columns = {name: np.concatenate([part[name] for part in done]) for name in blanks}
+    about = {
+        "command": "make results",
+        **about,
         "design": "two correlated sets of three features, three hidden dimensions",
         "versions": {name: version(name) for name in ("toylib", "jax", "jaxlib", "optax", "numpy", "scipy")},
         "python": platform.python_version(),
     }
-    save(PATH, {"about": json.dumps(about), **columns})
+    save(path, {"about": json.dumps(about), **columns})
     shutil.rmtree(parts.parent)
-    print(f"{PATH.name}: {len(columns['S'])} models, {PATH.stat().st_size / 1024:.0f} KiB")
+    print(f"{path.name}: {len(columns['S'])} models, {path.stat().st_size / 1024:.0f} KiB")
 
 
 def jobs() -> dict[str, Callable[[], dict]]:
@@ -275,9 +299,9 @@ def searched(p: float) -> dict:
         rows.append(filled(columns | {**named(found), "final_loss": losses, "parameters": found}, SEARCHED))
     starts = np.concatenate([row["parameters"] for row in rows])
     starts = starts[np.argsort(np.concatenate([row["final_loss"] for row in rows]))[:POLISHED]]
-    best = np.stack([polish(start, 1 - p) for start in starts])
+    best = np.stack([polished(start, 1 - p) for start in starts])
     best = best[judged(best, 1 - p)["final_loss"].argmin()][None]
-    octahedron = polish(flat(template("octahedron")[None], np.zeros((1, 6)))[0], 1 - p)[None]
+    octahedron = polished(flat(template("octahedron")[None], np.zeros((1, 6)))[0], 1 - p)[None]
     for name, parameters in (("best", best), ("octahedron", octahedron)):
         columns = {"experiment": name, "S": 1 - p, "parameters": parameters}
         rows.append(filled(columns | named(parameters) | judged(parameters, 1 - p), 1))
@@ -295,12 +319,12 @@ def named(parameters: np.ndarray) -> dict:
 
 
 @jax.jit
-def _loss(parameters: jax.Array, x: jax.Array, weights: jax.Array) -> jax.Array:
+def loss_of(parameters: jax.Array, x: jax.Array, weights: jax.Array) -> jax.Array:
+    """Loss of one model (24,) on nodes."""
     return model.loss(model.Params(parameters[:18].reshape(3, 6), parameters[18:]), x, weights=weights)
 
 
-_value_and_gradient = jax.jit(jax.value_and_grad(_loss))
-_values_and_gradients = jax.jit(jax.vmap(jax.value_and_grad(_loss), in_axes=(0, None, None)))
+_values_and_gradients = jax.jit(jax.vmap(jax.value_and_grad(loss_of), in_axes=(0, None, None)))
 
 
 def nodes(S: float, n_nodes: int) -> tuple[jax.Array, jax.Array]:
@@ -309,58 +333,34 @@ def nodes(S: float, n_nodes: int) -> tuple[jax.Array, jax.Array]:
     return jnp.asarray(x), jnp.asarray(weights / weights.sum())
 
 
-def polish(start: np.ndarray, S: float) -> np.ndarray:
-    """The local minimum (24,) that L-BFGS finds from a start, on 4,096 nodes in double precision."""
-    with jax.enable_x64(True):
-        x, weights = nodes(S, 4096)
-        found = minimize(
-            lambda at: [np.asarray(part, float) for part in _value_and_gradient(at, x, weights)],
-            start,
-            jac=True,
-            method="L-BFGS-B",
-            options={"maxiter": 500, "maxfun": 600, "ftol": 1e-12, "gtol": 1e-9},
-        )
-    return found.x
+def params_of(parameters: np.ndarray) -> model.Params:
+    """One model (24,)."""
+    return model.Params(parameters[:18].reshape(3, 6), parameters[18:])
 
 
-def judged(parameters: np.ndarray, S: float, step: float = 0.1) -> dict:
-    """Loss, length of the gradient, and the three smallest curvatures across the rotations, of models (c, 24).
+def polished(start: np.ndarray, S: float) -> np.ndarray:
+    """The local minimum (24,) next to a start."""
+    return np.concatenate([part.ravel() for part in descend(params_of(start), FEATURES, S)[0]])
 
-    The Hessian is that of differences of gradients over 2·step, on 16,384 nodes: the kinks of the ReLU carry a part of
-    the curvature, which the second derivative at a node does not have. The step is a tenth of a column's length: with
-    a smaller one the three softest modes of the octahedron, 0.004 at p = 0.15, are lost among the nodes. Rotations of
-    the hidden space, three directions of curvature 0 where the gradient is, are projected out.
-    """
+
+def judged(parameters: np.ndarray, S: float) -> dict:
+    """Loss, length of the gradient, and the three smallest curvatures across the rotations, of models (c, 24)."""
     with jax.enable_x64(True):
         losses, gradients = _values_and_gradients(jnp.asarray(parameters), *nodes(S, 4096))
-        fine, lowest = nodes(S, 16_384), []
-        for row in parameters:
-            around = np.concatenate([row + step * np.eye(24), row - step * np.eye(24)])
-            up, down = np.split(np.asarray(_values_and_gradients(jnp.asarray(around), *fine)[1]), 2)
-            hessian = (up - down) / (2 * step)
-            across = np.linalg.svd(rotations(row))[2][3:]
-            lowest.append(np.linalg.eigvalsh(across @ (hessian + hessian.T) / 2 @ across.T)[:3])
+    lowest = [curvatures(params_of(row), FEATURES, S)[:3] for row in parameters]
     gradient = np.linalg.norm(np.asarray(gradients), axis=1)
     return {"final_loss": np.asarray(losses), "gradient": gradient, "curvature": np.array(lowest)}
 
 
-def rotations(parameters: np.ndarray) -> np.ndarray:
-    """The three directions (3, 24) in which turning the hidden space moves a model."""
-    turns = np.zeros((3, 3, 3))
-    for k, (i, j) in enumerate(((0, 1), (0, 2), (1, 2))):
-        turns[k, i, j], turns[k, j, i] = 1, -1
-    return flat(turns @ parameters[:18].reshape(3, 6), np.zeros((3, 6)))
-
-
-def filled(columns: Mapping[str, Any], number: int) -> dict[str, np.ndarray]:
+def filled(columns: Mapping[str, Any], number: int, blanks: Mapping[str, Any] = BLANKS) -> dict[str, np.ndarray]:
     """All columns of so many rows, blank where nothing is given; numbers in single precision."""
     full = {}
-    for name, blank in BLANKS.items():
+    for name, blank in blanks.items():
         value = np.asarray(columns.get(name, blank))
         value = value.astype(np.float32) if value.dtype == np.float64 and name != "S" else value
         value = value.astype("<U64") if value.dtype.kind == "U" else value
         full[name] = np.broadcast_to(value, (number, *np.shape(blank)))
-    if unknown := columns.keys() - BLANKS.keys():
+    if unknown := columns.keys() - blanks.keys():
         raise ValueError(f"columns must be among BLANKS, got {', '.join(sorted(unknown))}; add them there")
     return full
 

@@ -68,7 +68,7 @@ def test_losses_that_are_compared_are_on_the_same_nodes():
             r = rows(kind, 1 - p)
             with jax.enable_x64(True):
                 x, weights = full.nodes(1 - p, 4096)
-                again = float(full._loss(r["parameters"][0].astype(float), x, weights))
+                again = float(full.loss_of(r["parameters"][0].astype(float), x, weights))
             assert again == pytest.approx(r["final_loss"][0], rel=1e-5)
             assert lowest <= r["final_loss"].min() * (1 + 1e-3)
 
@@ -113,6 +113,12 @@ def test_curvatures_of_the_octahedron_do_not_see_rotations():
     np.testing.assert_allclose(
         with_both["curvature"][0], with_both["curvature"][1], atol=1.5e-3
     )  # other kinks are near
+
+
+def test_the_octahedron_is_what_the_template_descends_to():
+    start = full.flat(template("octahedron")[None], np.zeros((1, 6)))[0]
+    stored = rows("octahedron", 0.85)["parameters"][0]
+    np.testing.assert_allclose(full.polished(start, 0.85), stored, atol=1e-4)
 
 
 def test_a_saddle_has_a_negative_curvature():

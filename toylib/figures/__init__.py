@@ -7,10 +7,10 @@ all else bound. `style` has the colours, which are told apart by colour-blind ey
 
 from toylib.figures import style
 from toylib.figures._adversarial import Limits, attacked_sample, interference, outcome_map, represented
-from toylib.figures._branches import branches
 from toylib.figures._curves import histogram, lines, means, scatter, shares, stacked, trade
 from toylib.figures._drawing import Axis, Drawing, frames
-from toylib.figures._polyhedra import polyhedron, stages, story
+from toylib.figures._phase import phase_diagram
+from toylib.figures._polyhedra import branches, polyhedron, stages, story
 from toylib.figures._samples import gallery, linked, matrices, spectra
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "matrices",
     "means",
     "outcome_map",
+    "phase_diagram",
     "polyhedron",
     "represented",
     "scatter",

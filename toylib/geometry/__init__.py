@@ -4,7 +4,8 @@ Functions of W take one model, (m, n) with column i for feature i, and depend on
 rotating the hidden space changes nothing. `sets` is a tuple of tuples of feature indices, as in `Features.sets`.
 For sets of any sizes `classify` names a state by the nearest of `templates`, `phases` cuts a run by its W, `plateaus`
 by its loss, and `trajectory` measures one. Of two triples `route` says how a run came to its octahedron, and `census`
-counts many. `dendrogram` is what W has of topology: the tree in which its columns branch.
+counts many. `curvatures` and `descend` say how firmly a model sits where it is. `dendrogram` is what W has of topology:
+the tree in which its columns branch.
 """
 
 from toylib.geometry._census import Census, Trajectory, TwinGaps, census, trajectory, twin_gap, twin_gaps, upright
@@ -37,6 +38,7 @@ from toylib.geometry._routes import (
     turn,
 )
 from toylib.geometry._shapes import template_prism
+from toylib.geometry._stability import curvatures, descend
 from toylib.geometry._states import Phase, classify, phase_middle, phases
 from toylib.geometry._templates import (
     Sets,
@@ -63,7 +65,9 @@ __all__ = [
     "classify",
     "cluster_moments",
     "crossing",
+    "curvatures",
     "dendrogram",
+    "descend",
     "feature_dimensionality",
     "features_per_dimension",
     "flatness",
