@@ -24,7 +24,6 @@ _HEIGHT, _TOP, _BOTTOM = 800, 60, 55
 _TREE, _COSINES = Panel("", (0.0, 0.5), (0.0, 0.9)), Panel("2", (0.6, 0.97), (0.1, 0.9))
 _SCENE = {"x": [0.54, 1.0], "y": [0.0, 0.9]}
 _ABOVE = {"xref": "paper", "x": 0.77, "yref": "paper", "y": 0.9}
-_TREE_HEIGHT = 400
 _Series = Mapping[str, tuple[np.ndarray, str]]
 """Curves of a panel: name -> values, colour."""
 
@@ -168,7 +167,7 @@ def branches(W: ArrayLike, sets: Sets, *, height: float, title: str) -> Drawing:
     ]
     across = axis("feature", (-0.6, W.shape[1] - 0.4), showticklabels=False, ticks="", showgrid=False)
     notes = [_TREE.text("topology: which columns join, and how far apart")]
-    layout = framed(title, _TREE_HEIGHT, showlegend=False, annotations=notes)
+    layout = framed(title, 400, showlegend=False, annotations=notes)
     layout |= _TREE.axes(across, axis("distance between branches", (-0.1 * height, height)))
     if len(W) == 3:
         space = polyhedron(W, sets, title=title)
