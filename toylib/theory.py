@@ -201,7 +201,8 @@ def growth(W: np.ndarray, covariance: np.ndarray, learning_rate: float, *, alike
             f"covariance must be (n, n) for W (..., m, n), got shapes {C.shape} and {W.shape}; take "
             "features.covariance(S)"
         )
-    check_finite("W", W, "leave out what diverged, and say so")
+    for name, value in (("W", W), ("covariance", C)):
+        check_finite(name, value, "leave out what diverged, and say so")
     check_real("learning_rate", learning_rate, "it is a step size", least=0, many=HOST)
     free = np.broadcast_to(np.eye(W.shape[-2]), (*W.shape[:-2], *W.shape[-2:-1] * 2))
     values, strengths, patterns = [], [], []
@@ -230,6 +231,8 @@ def after_bias(W: np.ndarray, mean: np.ndarray) -> np.ndarray:
         mean: (n,).
     """
     mu = np.asarray(mean, float)
+    if np.ndim(W) < 2 or mu.shape != np.shape(W)[-1:] or not np.isfinite(mu).all():
+        raise ValueError(f"mean must be (n,) and finite, got {mu} for W {np.shape(W)}; take features.mean(S)")
     size = mu @ mu
     # The first factor is (e^(2·size) - 1)/size, and its limit 2 for a mean of 0.
     return W + (np.expm1(2 * size) / size if size else 2.0) * np.outer(W @ mu, mu).reshape(W.shape)

@@ -200,7 +200,9 @@ _UNITS = {
     "line_cosine": 0.01, "start_cosine": 0.01, "turn": 1.5, "pairs": 1, "parity": 1, "moments": 0.02, "loss": 0.025,
     "branch": 4, "opening": 4, "arrival": 4,
 }  # fmt: skip
-"""What is stored: whole numbers of these units, from -127 to 127; -128 stands for NaN."""
+"""What is stored: whole numbers of these units, from -127 to 127; -128 stands for NaN. Of the number of antipodal pairs
+among the moments, whose unit is that of cosines, 127 stands for three or more."""
+_PAIRS = 5  # where among the invariants that number is
 
 
 def packed(values: np.ndarray, unit: float) -> np.ndarray:
@@ -253,6 +255,8 @@ def read(path: str | Path = PATH) -> tuple[dict[str, xr.Dataset], Mapping[str, A
         for key, unit in _UNITS.items():
             stored = arrays[f"{name}.{key}"]
             values = np.where(stored == -128, np.nan, stored * np.float32(unit))
+            if key == "moments":
+                values[..., _PAIRS] = np.where(stored[..., _PAIRS] == 127, 3, np.round(values[..., _PAIRS]))
             variables[key] = ((*grid, *_DIMS.get(key, ())), values.astype(np.float32))
         found[name] = xr.Dataset(variables, {**grid, "candidate": list(CANDIDATES)})
     return found, about

@@ -120,5 +120,8 @@ def test_axes_and_traces_stay_while_scrubbing(m):
 
 @pytest.mark.parametrize("height", [0, -1.0, np.nan])
 def test_a_height_is_positive(height):
-    with pytest.raises(ValueError, match=f"^height must be positive, got {height}; take the largest distance"):
+    with pytest.raises(
+        ValueError,
+        match="^height must be above 0 and finite in single precision, got",
+    ):
         drawn(PRISM, height=height)

@@ -150,3 +150,15 @@ def test_branching_of_a_tree():
     leaf = np.array([[0, 0, 0, 0.3, -0.3, 0, 0], [0, 0, 0, 0, 0, 0.31, -0.31]])
     W = np.vstack([[9.0, 1, -1, 1, 1, -1, -1], [0, 0.8, 0.8, 0, 0, 0, 0], leaf])
     assert geometry.branching(W, sets) == "((((aa)b)((cc)b))d)"
+
+
+@pytest.mark.parametrize("steps", [[3, 2, 1], [0, 1, 1], [0, np.nan, 2]])
+def test_steps_increase(steps):
+    for call in (geometry.growth_rate, lambda s, a: geometry.crossing(s, a, 0.5)):
+        with pytest.raises(ValueError, match="steps must be finite and increasing, got"):
+            call(steps, np.array([0.1, 0.2, 0.3]))
+
+
+def test_levels_are_one_for_each_curve():
+    with pytest.raises(ValueError, match="level must be a number, or one for each curve"):
+        geometry.crossing([0, 1, 2], np.ones((2, 3)), [0.1, 0.2, 0.3])

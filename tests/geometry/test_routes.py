@@ -190,3 +190,26 @@ def test_runs_that_have_no_route_are_refused(run, message):
 def test_coordinates_of_another_shape_are_refused():
     with pytest.raises(ValueError, match="along must have shape"):
         geometry.line_sums(np.zeros((3, 2)))
+
+
+@pytest.mark.parametrize("matching", [-1, 6, 1.5, None])
+def test_there_are_six_matchings(matching):
+    with pytest.raises(ValueError, match="matching must be a position in MATCHINGS, 0 to 5"):
+        geometry.turn(OCTAHEDRON, SETS, matching)
+    with pytest.raises(ValueError, match="matching must be a position in MATCHINGS, 0 to 5"):
+        geometry.parity_of(matching)
+
+
+@pytest.mark.parametrize("losses", [np.ones(2), np.array([1.0, np.nan, 1.0]), np.zeros(3)])
+def test_a_route_needs_a_loss_for_each_snapshot(losses):
+    with pytest.raises(ValueError, match="run must have a positive loss and a step for each of its weights"):
+        geometry.route(run_of((END, 3))._replace(losses=losses), FEATURES, 0.9)
+
+
+@pytest.mark.parametrize("sets", [None, (0, 1, 2, 3, 4, 5), ((0.0, 1.0, 2.0), (3.0, 4.0, 5.0))])
+def test_sets_are_sequences_of_whole_numbers(sets):
+    for call in (geometry.classify, geometry.nearest_template, geometry.branching, geometry.within_energy):
+        with pytest.raises(TypeError, match="sets must be sequences of whole numbers, got"):
+            call(np.asarray(OCTAHEDRON), sets)
+    with pytest.raises(TypeError, match="sets must be sequences of whole numbers, got"):
+        geometry.templates(sets, 3)

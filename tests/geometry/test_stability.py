@@ -198,7 +198,7 @@ def test_models_are_checked(function, params, S, error, message):
 
 @pytest.mark.parametrize("displacement", [0, -0.1, np.nan])
 def test_a_displacement_is_positive(displacement):
-    with pytest.raises(ValueError, match=r"^displacement must be above 0 and finite .*a tenth of a feature's length$"):
+    with pytest.raises(ValueError, match=r"^displacement must lie in .*a tenth of a feature's length$"):
         curvatures(GOOD, PAIR, 0.9, displacement=displacement)
 
 

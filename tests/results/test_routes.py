@@ -100,10 +100,14 @@ def test_packing():
 
 
 def test_nothing_was_stored_at_the_ends_of_its_range():
-    """Numbers beyond 127 units are cut off; only the loss and the margin may be."""
+    """Numbers beyond 127 units are cut off; only the loss and the margin may be, and pairs, which are three then."""
     with np.load(full.PATH, allow_pickle=False) as file:
         cut = {name for name in file.files if name != "about" and (np.abs(file[name].astype(int)) == 127).any()}
-    assert {name.partition(".")[2] for name in cut} <= {"loss", "margin"}
+        others = np.delete(file["census.moments"], full._PAIRS, axis=-1).astype(int)
+    assert {name.partition(".")[2] for name in cut} <= {"loss", "margin", "moments"}
+    assert np.abs(others).max() < 127
+    found = CENSUS.moments.values[..., full._PAIRS]
+    assert set(np.unique(found[np.isfinite(found)])) == {0, 1, 2, 3}
 
 
 def test_a_stored_run_again():

@@ -42,12 +42,12 @@ def phase_diagram(
             or shares that are negative or add up to more than one.
     """
     at = checked("x", x, None)
-    if (at <= 0).any() or (np.diff(at) <= 0).any():
+    if not ((at > 0).all() and (np.diff(at) > 0).all()):
         raise ValueError("x must be positive and increasing, got others; sort the settings")
     kinds = {kind: checked(f"shares of {kind}", values, len(at)) for kind, values in shares.items()}
     fills = colors_of(kinds)
     least, most = np.min([*kinds.values()]), np.sum([*kinds.values()], axis=0).max()
-    if least < 0 or most > 1 + 1e-6:
+    if not (least >= 0 and most <= 1 + 1e-6):
         came = f"a share of {least:.6g}" if least < 0 else f"a sum of {most:.6g}"
         raise ValueError(f"shares must be at least 0 and add up to at most 1, got {came}; divide by all models")
     traces: list[dict[str, Any]] = [

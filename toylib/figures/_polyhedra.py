@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from toylib._checks import check_real
 from toylib.figures._drawing import Drawing
 from toylib.figures._layout import Label, Panel, axis, band, checked, f4, framed, heatmap, level, names
 from toylib.figures.style import INK, LABELS, MUTED, SET_COLORS
@@ -112,11 +113,8 @@ def story(
         ),
     ]
     gram = heatmap(W.T @ W, 1.0, colorbar={"x": 1.0, "len": 0.32, "y": 0.78, "tickvals": [-1, 0, 1]})
-    traces, x, cursor = (
-        [*_polyhedron(W, sets, np.eye(len(W))), gram],
-        f4(np.maximum(run.steps, 1)),
-        f4([max(_FIRST_STEP, step)] * 2),
-    )
+    traces = [*_polyhedron(W, sets, np.eye(len(W))), gram]
+    x, cursor = f4(np.maximum(run.steps, 1)), f4([max(_FIRST_STEP, step)] * 2)
     for panel, (_, limits, series) in zip(_PANELS, curves, strict=True):
         curve = {"type": "scatter", "mode": "lines", **panel.refs}
         traces += [
@@ -143,8 +141,9 @@ def branches(W: ArrayLike, sets: Sets, *, height: float, title: str) -> Drawing:
         ValueError, TypeError: not a matrix of at least two columns, or a height that is not positive.
     """
     W = checked("W", W, None, None)
-    if not height > 0:
-        raise ValueError(f"height must be positive, got {height}; take the largest distance that is to be seen")
+    check_real("height", height, "take the largest distance that is to be seen", above=0)
+    if sorted(j for members in sets for j in members) != list(range(W.shape[1])):
+        raise ValueError(f"sets must hold each of {W.shape[1]} features, got {sets!r}; take them from features.sets")
     tree, places = _joined(dendrogram(W))
     line = {"type": "scatter", "mode": "lines", "line": {"color": INK, "width": 2}, "name": "branches", **_TREE.refs}
     hover = "distance %{y:.3f}<extra></extra>"

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import logit
 
-from toylib._checks import check_real
+from toylib._checks import HOST, check_real
 
 GRID = 0.02
 """Spacing of the grid in ln(step) on which a loss is read."""
@@ -87,7 +87,9 @@ def growth_rate(steps: ArrayLike, strengths: ArrayLike, *, low: float = 1e-3, hi
         ValueError: lengths that differ, or ends not in 0 < low < high < 1.
     """
     at, a = _curves(steps, strengths)
-    if not 0 < low < high < 1:
+    for name, end in (("low", low), ("high", high)):
+        check_real(name, end, "it is a strength, such as 0.001 or 0.05", above=0, below=1, many=HOST)
+    if not low < high:
         raise ValueError(f"low and high must be in order in (0, 1), got {low} and {high}; try 0.001 and 0.05")
     return np.apply_along_axis(lambda curve: _slope(at, curve, low, high), -1, a)
 
@@ -115,10 +117,15 @@ def crossing(steps: ArrayLike, values: ArrayLike, level: ArrayLike) -> np.ndarra
         (...,), the first step for a curve that begins there; NaN for one that never does.
 
     Raises:
-        ValueError: lengths that differ.
+        ValueError: lengths that differ, steps that do not increase, or levels that are not one for each curve.
     """
     at, y = _curves(steps, values)
-    wanted = np.broadcast_to(np.asarray(level, float), y.shape[:-1])[..., None]
+    levels = np.asarray(level, float)
+    if levels.shape not in ((), y.shape[:-1]):
+        raise ValueError(
+            f"level must be a number, or one for each curve, got shape {levels.shape} for {y.shape}; pass a number"
+        )
+    wanted = np.broadcast_to(levels, y.shape[:-1])[..., None]
     reached = y >= wanted
     first = reached.argmax(-1)[..., None]
     before = np.maximum(first - 1, 0)
@@ -135,4 +142,6 @@ def _curves(steps: ArrayLike, values: ArrayLike) -> tuple[np.ndarray, np.ndarray
         raise ValueError(
             f"curves must have as many values as there are steps, got {y.shape} and {at.shape}; take both from a run"
         )
+    if not (np.diff(at) > 0).all() or not np.isfinite(at).all():
+        raise ValueError(f"steps must be finite and increasing, got {at}; take run.steps")
     return at, y

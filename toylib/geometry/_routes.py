@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.optimize import linear_sum_assignment
 
-from toylib._checks import check_array, check_size
+from toylib._checks import check_array, check_finite, check_size
 from toylib.features import Features
 from toylib.geometry._measures import FLAT, flatness, twist
 from toylib.geometry._states import classify, phases
@@ -119,10 +119,12 @@ def turn(W: ArrayLike, sets: Sets, matching: int) -> tuple[float, int]:
     Returns:
         Degrees in [0, 180], 0 for an octahedron of these pairs and 60 for a prism, and the parity: +1 if the triangles
         have one sense of rotation. Antipodal triangles have that sense where the matching is even, so a model of the
-        other parity has to become flat before it can pair like this.
+        other parity has to become flat, or tip over, before it can pair like this.
     """
     W = np.asarray(W, float)
     check_triples(W, sets)
+    check_finite("W", W, "leave out what diverged")
+    _check_matching(matching)
     first, second = _centred(W, sets)
     a, b = _means(W, sets)
     e1, e2 = np.linalg.svd((a - b)[None])[2][1:]
@@ -156,6 +158,11 @@ def route(run: Run, features: Features, S: float) -> Route:
     check_array("run.weights", W, (None, 3, 6), "pass one model's run, as run.member(a, c) gives it")
     if not np.isfinite(W).all():
         raise ValueError("run must have finite weights, got one that diverged; leave it out, and say so")
+    losses = np.asarray(run.losses)
+    if not len(W) == len(losses) == len(run.steps) or not (np.isfinite(losses) & (losses > 0)).all():
+        raise ValueError(
+            "run must have a positive loss and a step for each of its weights, got others; pass run.member(a, c)"
+        )
     last, found = len(W) - 1, phases(run, sets)
     letters = {phase.name[0]: phase for phase in found}
     final, plateau = classify(W[-1], sets), "none"
@@ -187,8 +194,15 @@ def route(run: Run, features: Features, S: float) -> Route:
 
 
 def parity_of(matching: ArrayLike) -> np.ndarray:
-    """+1 for the even and -1 for the odd ones of positions in `MATCHINGS`, of any shape."""
+    """+1 for the even and -1 for the odd ones of positions in `MATCHINGS`, whole numbers of any shape."""
+    _check_matching(matching)
     return _EVEN[np.asarray(matching)]
+
+
+def _check_matching(matching: ArrayLike) -> None:
+    array = np.asarray(matching)
+    if array.dtype.kind not in "iu" or (array.size and (array.min() < 0 or array.max() >= len(MATCHINGS))):
+        raise ValueError(f"matching must be a position in MATCHINGS, 0 to 5, got {matching!r}; take it from argmin")
 
 
 def cluster_moments(moments: ArrayLike, number: int) -> np.ndarray:
@@ -210,6 +224,7 @@ def cluster_moments(moments: ArrayLike, number: int) -> np.ndarray:
     check_array("moments", values, (None, None, 7), "stack Route.moments of all runs")
     if check_size("number", number) > len(values):
         raise ValueError(f"number must be at most the {len(values)} runs, got {number}; ask for fewer clusters")
+    check_finite("moments", values[..., :6], "leave out what diverged")
     values[..., 5] /= 3
     values[..., 6] = np.where(np.isnan(values[..., 6]), _UNDEFINED_TWIST, values[..., 6])
     if len(values) == 1:

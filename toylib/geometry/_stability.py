@@ -50,7 +50,7 @@ def curvatures(
         ValueError, TypeError: a model that is not finite or does not fit, S or a displacement out of range.
     """
     at, shape = _checked(params, features, S)
-    check_real("displacement", displacement, "0.1 is a tenth of a feature's length", above=0, many=HOST)
+    check_real("displacement", displacement, "0.1 is a tenth of a feature's length", least=1e-6, most=10, many=HOST)
     with jax.enable_x64(True):
         x, weights = _nodes(features, S, n_nodes)
         steps = displacement * np.eye(len(at))

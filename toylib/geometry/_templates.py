@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import lru_cache, reduce
+from operator import index
 
 import jax
 import numpy as np
@@ -69,7 +70,7 @@ def templates(sets: Sets, n_hidden: int) -> dict[str, np.ndarray]:
     >>> list(templates(((0, 1), (2, 3)), 2))
     ['square, antipodes between sets', 'square, antipodes within sets', 'pca', 'collinear']
     """
-    order, sizes = _checked(n_hidden, sum(map(len, sets)), sets)
+    order, sizes = _checked(n_hidden, len(_members(sets)), sets)
     place = np.argsort(order)
     return {name: found.columns[:, found.orders[0, place]] for name, found in shapes(sizes, n_hidden).items()}
 
@@ -136,7 +137,7 @@ def template_bound(sets: Sets, n_hidden: int) -> float:
     Half of the least distance between two templates of these sizes, so that at most one is that near, and at most 1.
     Two triples in three dimensions have rules of their own. Arguments and errors as `templates`.
     """
-    return _bound(_checked(n_hidden, sum(map(len, sets)), sets)[1], n_hidden)
+    return _bound(_checked(n_hidden, len(_members(sets)), sets)[1], n_hidden)
 
 
 @lru_cache(maxsize=32)
@@ -172,7 +173,7 @@ def _distance(W: np.ndarray, found: Shape) -> np.ndarray:
 def check_sets(W: jax.Array | np.ndarray, sets: Sets, *, size: int = 1) -> None:
     """Check W, and that the sets hold distinct features of it, at least `size` each."""
     check_array("W", W, (None, None))
-    members = [i for s in sets for i in s]
+    members = _members(sets)
     if len(set(members)) != len(members) or not set(members) <= set(range(W.shape[1])) or not members:
         raise ValueError(
             f"sets must hold distinct features in [0, {W.shape[1]}), got {sets!r}; take them from features.sets"
@@ -182,6 +183,16 @@ def check_sets(W: jax.Array | np.ndarray, sets: Sets, *, size: int = 1) -> None:
             f"sets and W must have at least {size} features and dimensions, got {sets!r} and {W.shape}; with fewer "
             "there is no shape"
         )
+
+
+def _members(sets: Sets) -> list[int]:
+    """All features that the sets hold, set by set."""
+    try:
+        return [index(i) for s in sets for i in s]
+    except TypeError as error:
+        raise TypeError(
+            f"sets must be sequences of whole numbers, got {sets!r}; take them from features.sets"
+        ) from error
 
 
 def check_partition(
@@ -196,6 +207,8 @@ def check_partition(
 def _checked(n_hidden: int, n: int, sets: Sets) -> tuple[np.ndarray, tuple[int, ...]]:
     """Check that there are two dimensions, and that the sets hold each of n features once."""
     check_size("n_hidden", n_hidden, least=2, remedy="in one dimension there is no shape")
+    if not n:
+        raise ValueError(f"sets must hold a feature, got {sets!r}; take them from features.sets")
     check_sets(np.zeros((1, n)), sets)
     order = np.array([i for s in sets for i in s])
     if len(order) != n:
