@@ -292,10 +292,10 @@ def check_rule(lab: Lab) -> None:
 
     cell = lab.cell("explorer = explorers.explore(predicted")
     plot = lab.plot(cell)
-    lab.press(lab.slider(cell, "first_middle"), "Home", "ArrowRight")
-    lab.press(lab.slider(cell, "second_middle"), "Home", *["ArrowRight"] * 4)
+    lab.press(lab.slider(cell, "first middle"), "Home", "ArrowRight")
+    lab.press(lab.slider(cell, "second middle"), "Home", *["ArrowRight"] * 4)
     lab.wait_for_data(plot, shown(-0.8, -0.5))
-    lab.drag(lab.slider(cell, "first_middle"), 1000)
+    lab.drag(lab.slider(cell, "first middle"), 1000)
     lab.wait_for_data(plot, shown(0.9, -0.5))
     lab.screenshot("rule-explorer", plot)
     baked = lab.plot(lab.cell("def side_by_side(step)"))

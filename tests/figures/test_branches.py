@@ -122,6 +122,6 @@ def test_axes_and_traces_stay_while_scrubbing(m):
 def test_a_height_is_positive(height):
     with pytest.raises(
         ValueError,
-        match="^height must be above 0 and finite in single precision, got",
+        match=r"^height must be above 0 and finite in single precision, got",
     ):
         drawn(PRISM, height=height)
