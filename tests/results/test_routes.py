@@ -105,7 +105,7 @@ def test_nothing_was_stored_at_the_ends_of_its_range():
         cut = {name for name in file.files if name != "about" and (np.abs(file[name].astype(int)) == 127).any()}
         others = np.delete(file["census.moments"], full._PAIRS, axis=-1).astype(int)
     assert {name.partition(".")[2] for name in cut} <= {"loss", "margin", "moments"}
-    assert np.abs(others).max() < 127
+    assert np.abs(others[others != -128]).max() < 127
     found = CENSUS.moments.values[..., full._PAIRS]
     assert set(np.unique(found[np.isfinite(found)])) == {0, 1, 2, 3}
 
