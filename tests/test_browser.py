@@ -301,7 +301,7 @@ def check_rule(lab: Lab) -> None:
     baked = lab.plot(lab.cell("def side_by_side(step)"))
     for fraction, stop in ((0.0, 0), (1.0, -1)):
         lab.scrub(baked, fraction)
-        W = np.array(lab.evaluate(f"paths['prism'][stops[{stop}]]"))
+        W = np.array(lab.evaluate(f"paths['prism'][told_at[{stop}]]"))
         lab.wait_for_data(baked, {(3, axis): W[i, :3] for i, axis in enumerate("xyz")})
     lab.screenshot("routes", baked)
 
