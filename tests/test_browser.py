@@ -298,12 +298,13 @@ def check_rule(lab: Lab) -> None:
     lab.drag(lab.slider(cell, "first middle"), 1000)
     lab.wait_for_data(plot, shown(0.9, -0.5))
     lab.screenshot("rule-explorer", plot)
-    baked = lab.plot(lab.cell("def side_by_side(step)"))
-    for fraction, stop in ((0.0, 0), (1.0, -1)):
+    baked = lab.plot(lab.cell("def climbing(step)"))
+    for fraction, snapshot in ((0.0, 0), (1.0, 48)):
         lab.scrub(baked, fraction)
-        W = np.array(lab.evaluate(f"paths['prism'][told_at[{stop}]]"))
-        lab.wait_for_data(baked, {(3, axis): W[i, :3] for i, axis in enumerate("xyz")})
-    lab.screenshot("routes", baked)
+        W = np.array(lab.evaluate(f"trees[7][0].weights[0, {snapshot}]"))
+        unit = W / np.linalg.norm(W, axis=0)
+        lab.wait_for_data(baked, {(5, "z"): unit.T @ unit})  # after the branches and the leaves of four sets
+    lab.screenshot("tree", baked)
 
 
 CHECKS = {
