@@ -1,35 +1,12 @@
-"""Exact losses and growth rates: the oracle of the tests and the dashed lines of the figures.
+"""The modes of a covariance: their eigenvalues, and how gradient descent grows them in the linear twin."""
 
-Losses are summed over features and averaged over the distribution. Unless stated, the features are sets of g that are
-on or off together with probability p = 1 - S each (`features.Correlated`), with values U[0, 1] and importance 1. This
-module uses NumPy and SciPy alone and shares no code with the models it checks.
-
-Sources: Elhage et al. 2022, "The Geometry of Superposition" (what is learned); Saxe, McClelland, Ganguli 2019, arXiv
-1810.10531 (growth of modes). The derivations are in the docstrings.
-"""
-
-from math import comb, factorial
 from typing import NamedTuple
 
 import numpy as np
 from scipy.special import expit, logit
 
-from toylib._checks import HOST, check_finite, check_real, check_size, check_sparsity
-
-_TRIANGLE, _SQUARE, _PENTAGON, _HEXAGON = (
-    np.stack([np.cos(angles), np.sin(angles)]) for angles in (2 * np.pi * np.arange(k) / k for k in (3, 4, 5, 6))
-)
-POLYTOPES = {
-    "orthonormal": np.eye(2),
-    "tetrahedron": np.array([[1, 1, -1, -1], [1, -1, 1, -1], [1, -1, -1, 1]]) / np.sqrt(3),
-    "triangle": _TRIANGLE,
-    "digon": np.array([[1.0, -1.0]]),
-    "square": _SQUARE,
-    "octahedron": np.concatenate([np.eye(3), -np.eye(3)], 1),
-    "pentagon": _PENTAGON,
-    "hexagon": _HEXAGON,
-}
-"""W (m, n) of regular arrangements with columns of length 1. All are tight frames: W Wᵀ = (n/m) I."""
+from toylib._checks import HOST, check_finite, check_real, check_size
+from toylib.theory._losses import density_of
 
 
 class Modes(NamedTuple):
@@ -66,33 +43,6 @@ class Growth(NamedTuple):
         return np.sqrt(self.after(steps))[..., None] * self.patterns.swapaxes(-1, -2)[..., None, :, :]
 
 
-def bias_loss(S: float, *, n_sets: int = 2, set_size: int = 3) -> float:
-    """Loss of W = 0 with the best bias, b = E x = p/2: n·(p/3 - p²/4)."""
-    return check_size("n_sets", n_sets) * check_size("set_size", set_size) * dropped_feature_loss(S)
-
-
-def pca_plateau(S: float, *, n_sets: int = 2, set_size: int = 3) -> float:
-    """Loss once each set has collapsed to its mean, the sets orthogonal, b = 0: n_sets·p·(g - 1)/12.
-
-    An active set is reconstructed as its mean; the error is the variance within it, (g - 1)/12. For two triples p/3.
-    """
-    return check_size("n_sets", n_sets) * _density(S) * (check_size("set_size", set_size) - 1) / 12
-
-
-def collinear_plateau(S: float, *, set_size: int = 3) -> float:
-    """Loss of two sets collapsed on opposite directions, b = 0: the PCA plateau + 2g·p²·E min(M, M')².
-
-    With both sets on, a set's reconstruction is its mean M less the other's M', cut at zero: it misses by the smaller
-    of the two in each of 2g features. As 2 min = M + M' - |M - M'|, and reflecting all values at 1/2 shows that M + M'
-    and |M - M'| are uncorrelated, E min² = 1/4 + 1/(12g) - E|M - M'|/2. Here g·|M - M'| is the distance of a sum of 2g
-    values from its mean, and E(sum - g)₊ = Σ_{k<g} (-1)ᵏ (2g over k) (g - k)^(2g + 1)/(2g + 1)!, computed in whole
-    numbers, which do not round. For triples about p/3 + 1.10 p².
-    """
-    g = check_size("set_size", set_size)
-    beyond = sum((-1) ** k * comb(2 * g, k) * (g - k) ** (2 * g + 1) for k in range(g)) / factorial(2 * g + 1)
-    return pca_plateau(S, set_size=g) + 2 * g * _density(S) ** 2 * (1 / 4 + 1 / (12 * g) - beyond / g)
-
-
 def linear_plateau(S: float, *, n_modes: int, n_sets: int = 2, set_size: int = 3) -> float:
     """Loss of the best linear model with bias that has learned the `n_modes` largest modes of the covariance.
 
@@ -104,45 +54,12 @@ def linear_plateau(S: float, *, n_modes: int, n_sets: int = 2, set_size: int = 3
     return float(spectrum[check_size("n_modes", n_modes, least=0) :].sum())
 
 
-def octahedron_loss(S: float) -> float:
-    """Loss of an octahedron of unit vectors, antipodes from different sets, b = 0: p².
-
-    Three antipodal pairs, each wrong only while both its features are active, and then by the smaller value in both:
-    2·E min(U, U')² = 1/3 per pair. Below the density 1/3 it is lower than the loss of two collapsed triples, p/3.
-    """
-    return _density(S) ** 2
-
-
-def dropped_feature_loss(S: float) -> float:
-    """Loss of a feature that is not represented and has the best bias, p/2: its variance p/3 - p²/4."""
-    p = _density(S)
-    return p / 3 - p**2 / 4
-
-
-def giving_up_norm(S: float, n_hidden: int) -> float:
-    """Attack norm beyond which the ideal model loses more than one that represents nothing: √(m (p/3 - p²/4)).
-
-    Keeping m independent features on axes of their own saves the variance of each; an attack of norm λ takes λ² of it.
-    A constant output loses nothing under attack. Models that trade accuracy for shorter weights hold out longer.
-    """
-    return float(np.sqrt(check_size("n_hidden", n_hidden) * dropped_feature_loss(S)))
-
-
-def antipodal_pair_loss(S: float) -> float:
-    """Loss of two features on opposite unit directions, active independently with probability p, b = 0: p²/3.
-
-    Below the density 4/7, from 1/(1 - S) = 7/4 on, it is lower than with one feature dropped, p/3 - p²/4: superposition
-    pays.
-    """
-    return _density(S) ** 2 / 3
-
-
 def covariance_modes(S: float, *, n_sets: int = 2, set_size: int = 3) -> Modes:
     """Eigenvalues of the covariance: p/12 + g(p/4 - p²/4) for each set's mean, p/12 for each difference within a set.
 
     There are n_sets of the first kind and n_sets·(g - 1), all equal, of the second: PCA cannot choose among those.
     """
-    p, g = _density(S), check_size("set_size", set_size)
+    p, g = density_of(S), check_size("set_size", set_size)
     check_size("n_sets", n_sets)
     return Modes(p / 12 + g * (p - p**2) / 4, p / 12)
 
@@ -238,80 +155,12 @@ def after_bias(W: np.ndarray, mean: np.ndarray) -> np.ndarray:
     return W + (np.expm1(2 * size) / size if size else 2.0) * np.outer(W @ mu, mu).reshape(W.shape)
 
 
-def silent_gains(W: np.ndarray, b: np.ndarray, radius: float) -> np.ndarray:
-    """Gain in error of the analytic attack on each feature i at the empty input x = 0.
-
-    The attack radius·G_i/‖G_i‖, G = Wᵀ W, moves the pre-activations from b to b + radius·G G_i/‖G_i‖, and the error is
-    the sum of the squares of what is then on. With b = 0 and a tight frame of unit columns this is
-    radius²·F·Σ_j ReLU(G_ij)², F = n/m.
-
-    Args:
-        W: (m, n).
-        b: (n,).
-        radius: L2 norm of the attack.
-
-    Returns:
-        (n,), 0 for a dead feature.
-    """
-    moves = radius * _moves(np.asarray(W, float))
-    return (np.maximum(b + moves, 0) ** 2 - np.maximum(b, 0) ** 2).sum(1)
-
-
-def one_feature_gains(W: np.ndarray, on: np.ndarray) -> np.ndarray:
-    """A law for V_i, the mean gain of the analytic attack on feature i over λ²: Σ_j P(unit j on)·(G Ĝ_i)_j².
-
-    The attack λ·Ĝ_i, G = Wᵀ W, Ĝ_i = G_i/‖G_i‖, moves the pre-activation z_j of every input by c_j = λ·(G Ĝ_i)_j. A
-    unit that is on before and after changes the error by 2(x'_j - x_j)·c_j + c_j², one that is off by nothing. In the
-    mean over inputs the linear terms sum to Σ_j c_j·E[2(x'_j - x_j); j on] = Σ_j c_j·∂L/∂b_j, which vanishes where the
-    biases are trained, whatever the importance of the features, and the law is what remains over λ².
-
-    Left out are the units that switch. With ρ_j the density of z_j at 0 over the inputs with that x_j, they add
-    -ρ_j·x_j·c_j², of the same order as the law, from inputs in which feature j is active and its unit near the
-    threshold (the push turns on what should be on), and ±ρ_j·|c_j|³/3 from those in which it is not. So the law is
-    exact to order λ² where no active feature sits at its threshold and the density there is finite. It fails where a
-    mass of inputs sits within c_j of it, as empty inputs of a model without bias do (there `silent_gains` is exact:
-    a unit counts if the push raises it, whether on before or not), and while the biases still move.
-
-    For a tight frame, W Wᵀ = F·I, G Ĝ_i = F·Ĝ_i, so that the law is F² times a mean of the shares of units on, weighted
-    by Ĝ_ij²: V follows F² as long as the shares do not fall.
-
-    Args:
-        W: (m, n).
-        on: (n,), the share of inputs on which each unit is on, z_j > 0, in [0, 1].
-
-    Returns:
-        (n,), in units of λ²; 0 for a dead feature.
-
-    Raises:
-        ValueError: shapes that do not fit, or shares outside [0, 1].
-    """
-    W, on = np.asarray(W, float), np.asarray(on, float)
-    if W.ndim != 2 or on.shape != W.shape[1:] or not ((on >= 0) & (on <= 1)).all():
-        raise ValueError(
-            f"on must have a share in [0, 1] for each of the columns of W, shape {W.shape}, got shape {on.shape}; pass "
-            "(z > 0).mean(0)"
-        )
-    return _moves(W) ** 2 @ on
-
-
-def _moves(W: np.ndarray) -> np.ndarray:
-    """(G Ĝ_i)_j (n, n), what the analytic attack of norm 1 on i does to pre-activation j; 0 for a dead feature."""
-    gram = W.T @ W
-    norms = np.linalg.norm(gram, axis=1)
-    return (gram @ gram) / np.where(norms > 0, norms, 1)[:, None]
-
-
 def _eigenspaces(C: np.ndarray, alike: float) -> list[tuple[float, np.ndarray]]:
     """Eigenvalue, the mean of those alike, and axes (n, d) of each space, the largest first."""
     values, axes = np.linalg.eigh(C)
     values, axes = np.maximum(values[::-1], 0), axes[:, ::-1]
     ends = np.flatnonzero(values[:-1] - values[1:] > alike * values[:-1]) + 1
     return [(float(values[i:j].mean()), axes[:, i:j]) for i, j in zip([0, *ends], [*ends, len(values)], strict=True)]
-
-
-def _density(S: float) -> float:
-    check_sparsity(S, many=HOST)
-    return 1.0 - float(S)
 
 
 def _start(start: float) -> float:

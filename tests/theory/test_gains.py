@@ -1,0 +1,112 @@
+"""What the analytic attack gains, against attacked models, and the regular arrangements of which it is known."""
+
+import numpy as np
+import pytest
+
+from toylib import theory
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    {
+        "orthonormal": 1,
+        "tetrahedron": 4 / 3,
+        "triangle": 1.5,
+        "digon": 2,
+        "square": 2,
+        "octahedron": 2,
+        "pentagon": 2.977,
+        "hexagon": 4.5,
+    }.items(),
+)
+def test_polytopes_are_tight_and_have_their_published_gains(name, value):
+    W = theory.POLYTOPES[name]
+    m, n = W.shape
+    np.testing.assert_allclose(np.linalg.norm(W, axis=0), 1)
+    np.testing.assert_allclose(W @ W.T, n / m * np.eye(m), atol=1e-12)
+    np.testing.assert_allclose(theory.silent_gains(W, np.zeros(n), 0.1), 0.01 * value, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "entries"),
+    [
+        ("octahedron", {0, -1}),
+        ("tetrahedron", {-1 / 3}),
+        ("triangle", {-0.5}),
+        ("square", {0, -1}),
+        ("orthonormal", {0}),
+        ("digon", {-1}),
+        ("pentagon", {np.cos(2 * np.pi / 5), np.cos(4 * np.pi / 5)}),
+        ("hexagon", {0.5, -0.5, -1}),
+    ],
+)
+def test_polytopes_have_their_angles(name, entries):
+    W = theory.POLYTOPES[name]
+    off = (W.T @ W)[~np.eye(W.shape[1], dtype=bool)]
+    assert {round(value, 6) + 0.0 for value in off} == {round(value, 6) for value in entries}
+
+
+def test_silent_gains_against_the_attacked_model():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        m, n = rng.integers(1, 5), rng.integers(2, 8)
+        W, b = rng.normal(size=(m, n)), rng.normal(size=n) - 0.3
+        W[:, 0] = 0
+        gains = theory.silent_gains(W, b, 0.7)
+        assert gains[0] == 0
+        for i in range(1, n):
+            push = W.T @ W[:, i]
+            u = W.T @ (W @ (0.7 * push / np.sqrt(push @ push))) + b
+            before = np.clip(b, 0, None)
+            assert gains[i] == pytest.approx(np.sum(np.clip(u, 0, None) ** 2 - before**2), abs=1e-12)
+
+
+@pytest.mark.parametrize("name", ["W", "b", "radius"])
+def test_silent_gains_keep_nan(name):
+    arguments = {"W": np.eye(2, 3), "b": np.zeros(3), "radius": 0.1}
+    assert np.isnan(theory.silent_gains(**arguments | {name: arguments[name] * np.nan})).all()
+
+
+def test_one_feature_gains_are_what_is_left_without_the_slope_in_the_biases():
+    """On few samples, none within reach of a threshold, gain = λ·Σ_j (G Ĝ_i)_j ∂L/∂b_j + λ²·law, exactly."""
+    rng = np.random.default_rng(1)
+    W, b, x = rng.normal(size=(3, 6)) / 2, rng.normal(size=6) / 3, rng.random((40, 6)) * (rng.random((40, 6)) < 0.4)
+    W[:, 5] = 0
+
+    def errors(b, push=0.0):
+        return np.square(np.clip((x + push) @ W.T @ W + b, 0, None) - x).sum(1).mean()
+
+    radius, step = 1e-4, 1e-5
+    assert np.abs(x @ W.T @ W + b)[:, :5].min() > 10 * radius
+    law = theory.one_feature_gains(W, (x @ W.T @ W + b > 0).mean(0))
+    slopes = [(errors(b + step * e) - errors(b - step * e)) / (2 * step) for e in np.eye(6)]
+    for i in range(5):
+        push = W.T @ W[:, i] / np.sqrt(np.sum((W.T @ W[:, i]) ** 2))
+        linear = sum(slope * (W.T @ W @ push)[j] for j, slope in enumerate(slopes))
+        gain = errors(b, radius * push) - errors(b)
+        assert (gain - radius * linear) / radius**2 == pytest.approx(law[i], rel=1e-4)
+    assert law[5] == 0
+
+
+@pytest.mark.parametrize("name", theory.POLYTOPES)
+def test_one_feature_gains_of_tight_frames_are_f_squared_times_a_share_of_units_on(name):
+    W = theory.POLYTOPES[name]
+    m, n = W.shape
+    on = np.random.default_rng(2).random(n)
+    cosines = (W.T @ W) ** 2
+    expected = (n / m) ** 2 * (cosines @ on) / cosines.sum(1)
+    np.testing.assert_allclose(theory.one_feature_gains(W, on), expected)
+    np.testing.assert_allclose(theory.one_feature_gains(W, np.ones(n)), (n / m) ** 2)
+
+
+def test_one_feature_gains_miss_units_at_their_threshold():
+    """An octahedron without bias at the empty input: no unit is on, half of those pushed turn on."""
+    W = theory.POLYTOPES["octahedron"]
+    np.testing.assert_array_equal(theory.one_feature_gains(W, np.zeros(6)), 0)
+    np.testing.assert_allclose(theory.silent_gains(W, np.zeros(6), 0.1), 0.02)
+
+
+@pytest.mark.parametrize("on", [np.zeros(2), np.full(3, 1.1), np.full(3, -0.1), np.full(3, np.nan)])
+def test_one_feature_gains_take_a_share_for_each_unit(on):
+    with pytest.raises(ValueError, match=r"^on must have a share in \[0, 1\] for each of the columns of W"):
+        theory.one_feature_gains(np.eye(2, 3), on)

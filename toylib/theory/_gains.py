@@ -1,0 +1,81 @@
+"""What the analytic attack gains, and the arrangements of which that is known in closed form."""
+
+import numpy as np
+
+_TRIANGLE, _SQUARE, _PENTAGON, _HEXAGON = (
+    np.stack([np.cos(angles), np.sin(angles)]) for angles in (2 * np.pi * np.arange(k) / k for k in (3, 4, 5, 6))
+)
+POLYTOPES = {
+    "orthonormal": np.eye(2),
+    "tetrahedron": np.array([[1, 1, -1, -1], [1, -1, 1, -1], [1, -1, -1, 1]]) / np.sqrt(3),
+    "triangle": _TRIANGLE,
+    "digon": np.array([[1.0, -1.0]]),
+    "square": _SQUARE,
+    "octahedron": np.concatenate([np.eye(3), -np.eye(3)], 1),
+    "pentagon": _PENTAGON,
+    "hexagon": _HEXAGON,
+}
+"""W (m, n) of regular arrangements with columns of length 1. All are tight frames: W Wᵀ = (n/m) I."""
+
+
+def silent_gains(W: np.ndarray, b: np.ndarray, radius: float) -> np.ndarray:
+    """Gain in error of the analytic attack on each feature i at the empty input x = 0.
+
+    The attack radius·G_i/‖G_i‖, G = Wᵀ W, moves the pre-activations from b to b + radius·G G_i/‖G_i‖, and the error is
+    the sum of the squares of what is then on. With b = 0 and a tight frame of unit columns this is
+    radius²·F·Σ_j ReLU(G_ij)², F = n/m.
+
+    Args:
+        W: (m, n).
+        b: (n,).
+        radius: L2 norm of the attack.
+
+    Returns:
+        (n,), 0 for a dead feature.
+    """
+    moves = radius * _moves(np.asarray(W, float))
+    return (np.maximum(b + moves, 0) ** 2 - np.maximum(b, 0) ** 2).sum(1)
+
+
+def one_feature_gains(W: np.ndarray, on: np.ndarray) -> np.ndarray:
+    """A law for V_i, the mean gain of the analytic attack on feature i over λ²: Σ_j P(unit j on)·(G Ĝ_i)_j².
+
+    The attack λ·Ĝ_i, G = Wᵀ W, Ĝ_i = G_i/‖G_i‖, moves the pre-activation z_j of every input by c_j = λ·(G Ĝ_i)_j. A
+    unit that is on before and after changes the error by 2(x'_j - x_j)·c_j + c_j², one that is off by nothing. In the
+    mean over inputs the linear terms sum to Σ_j c_j·E[2(x'_j - x_j); j on] = Σ_j c_j·∂L/∂b_j, which vanishes where the
+    biases are trained, whatever the importance of the features, and the law is what remains over λ².
+
+    Left out are the units that switch. With ρ_j the density of z_j at 0 over the inputs with that x_j, they add
+    -ρ_j·x_j·c_j², of the same order as the law, from inputs in which feature j is active and its unit near the
+    threshold (the push turns on what should be on), and ±ρ_j·|c_j|³/3 from those in which it is not. So the law is
+    exact to order λ² where no active feature sits at its threshold and the density there is finite. It fails where a
+    mass of inputs sits within c_j of it, as empty inputs of a model without bias do (there `silent_gains` is exact:
+    a unit counts if the push raises it, whether on before or not), and while the biases still move.
+
+    For a tight frame, W Wᵀ = F·I, G Ĝ_i = F·Ĝ_i, so that the law is F² times a mean of the shares of units on, weighted
+    by Ĝ_ij²: V follows F² as long as the shares do not fall.
+
+    Args:
+        W: (m, n).
+        on: (n,), the share of inputs on which each unit is on, z_j > 0, in [0, 1].
+
+    Returns:
+        (n,), in units of λ²; 0 for a dead feature.
+
+    Raises:
+        ValueError: shapes that do not fit, or shares outside [0, 1].
+    """
+    W, on = np.asarray(W, float), np.asarray(on, float)
+    if W.ndim != 2 or on.shape != W.shape[1:] or not ((on >= 0) & (on <= 1)).all():
+        raise ValueError(
+            f"on must have a share in [0, 1] for each of the columns of W, shape {W.shape}, got shape {on.shape}; pass "
+            "(z > 0).mean(0)"
+        )
+    return _moves(W) ** 2 @ on
+
+
+def _moves(W: np.ndarray) -> np.ndarray:
+    """(G Ĝ_i)_j (n, n), what the analytic attack of norm 1 on i does to pre-activation j; 0 for a dead feature."""
+    gram = W.T @ W
+    norms = np.linalg.norm(gram, axis=1)
+    return (gram @ gram) / np.where(norms > 0, norms, 1)[:, None]
