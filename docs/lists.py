@@ -9,7 +9,7 @@ from typing import Any
 from nbformat import NotebookNode
 
 import toylib
-from toylib.reporting import CLAIMS, Claim, Criterion, Register
+from toylib.reporting import Criterion, Register, claims_in
 
 _HEADER = ("", "claim", "criterion and its date", "measured", "verdict")
 
@@ -31,13 +31,7 @@ def cards(notebooks: Mapping[str, NotebookNode], readme: str) -> str:
 
 def claims(notebooks: Mapping[str, NotebookNode]) -> dict[str, str]:
     """The stored claims of all notebooks -> the notebook of each."""
-    return {
-        Claim(**row): name
-        for name, notebook in notebooks.items()
-        for cell in notebook.cells
-        for output in cell.get("outputs", ())
-        for row in output.get("data", {}).get(CLAIMS, ())
-    }
+    return {claim: name for name, notebook in notebooks.items() for claim in claims_in(notebook)}
 
 
 def register(notebooks: Mapping[str, NotebookNode], criteria: Mapping[str, Criterion]) -> str:

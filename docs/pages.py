@@ -46,6 +46,8 @@ def page(notebook: NotebookNode, pictures: Path) -> NotebookNode:
     for cell in notebook.cells:
         for output in cell.get("outputs", ()):
             output.get("data", {}).pop(CLAIMS, None)  # the register has them, this page their table
+            if "text/html" in output.get("data", {}):  # an account leads to cells of other notebooks
+                output.data["text/html"] = re.sub(r'href="(\w+)\.ipynb#', r'href="\1.html#', output.data["text/html"])
         figures = [output for output in cell.get("outputs", ()) if PLOTLY in output.get("data", ())]
         if cell.get("outputs") and not figures:  # claims lead to cells without a figure too
             cell.outputs.insert(0, new_output("display_data", {"text/html": f'<span id="{cell.id}"></span>'}))

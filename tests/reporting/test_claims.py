@@ -1,10 +1,10 @@
 """Criteria from a file, verdicts by code, and registers in three tables."""
 
 import re
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from tables import Cells
 
 from toylib.reporting import CLAIMS, Claim, Criterion, Interval, Register, read_criteria
 
@@ -40,24 +40,6 @@ def path(tmp_path):
     path = tmp_path / "criteria.toml"
     path.write_text(TEXT, encoding="utf-8")
     return path
-
-
-class Cells(HTMLParser):
-    def __init__(self, html):
-        super().__init__()
-        self.found = []
-        self.feed(html)
-
-    def handle_starttag(self, tag, attributes):
-        if tag in ("h4", "td", "th"):
-            self.found.append((tag, ""))
-
-    def handle_data(self, text):
-        tag, before = self.found[-1]
-        self.found[-1] = tag, before + text
-
-    def of(self, tag):
-        return [text for name, text in self.found if name == tag]
 
 
 def test_criteria_are_read_with_what_came_before_them(path):
