@@ -96,9 +96,9 @@ def test_the_probability_is_checked(c, error, came):
 
 
 def test_the_probability_is_not_traced_and_sizes_are_checked():
-    with pytest.raises(TypeError, match="^copy_probability must be known before tracing"):
+    with pytest.raises(TypeError, match=r"^copy_probability must be known before tracing"):
         jax.jit(lambda c: PartlyCorrelated(2, 3, copy_probability=c).mean(0.5))(0.5)
-    with pytest.raises(ValueError, match="^n_sets must be at least 1, got 0"):
+    with pytest.raises(ValueError, match=r"^n_sets must be at least 1, got 0"):
         PartlyCorrelated(0, 3, copy_probability=0.5)
     with pytest.raises(TypeError, match=r"^set_size must be an integer, got 2\.5"):
         PartlyCorrelated(2, 2.5, copy_probability=0.5)

@@ -102,9 +102,7 @@ def matchings(items):
     if not items:
         return [()]
     first, *others = items
-    return [
-        ((first, other), *rest) for other in others for rest in matchings([i for i in others if i != other])
-    ]
+    return [((first, other), *rest) for other in others for rest in matchings([i for i in others if i != other])]
 
 
 @pytest.mark.parametrize(("n_sets", "set_size"), [(2, 3), (3, 2), (2, 2), (6, 1), (1, 6)])
