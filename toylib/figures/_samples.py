@@ -9,8 +9,6 @@ from toylib.figures._drawing import Drawing
 from toylib.figures._layout import Label, Panel, around, axis, checked, f4, framed, heatmap, inked, level, names, panels
 from toylib.figures.style import BACKGROUND, BLUE, BLUE_TINT, GREEN, INK, MUTED, ORANGE, SET_COLORS
 
-_FOUR = panels(4, 2, (0.1, 0.17))
-"""Places for the distributions of a gallery."""
 _LINKED = (
     Panel("", (0.0, 0.44), (0.58, 1.0)),
     Panel("2", (0.0, 0.44), (0.0, 0.42)),
@@ -31,8 +29,9 @@ def gallery(samples: Mapping[str, tuple[ArrayLike, Sequence[Sequence[int]]]], *,
     """
     if not 1 <= len(samples) <= 4:
         raise ValueError(f"a gallery must show one to four distributions, got {len(samples)}; split it in two")
-    traces, layout = [], framed(title, 480, margin={"t": 70}, annotations=[])
-    for panel, (name, (values, sets)) in zip(_FOUR, samples.items(), strict=False):
+    places = panels(len(samples), min(len(samples), 2), (0.1, 0.17))
+    traces, layout = [], framed(title, 480 if len(samples) > 2 else 300, margin={"t": 70}, annotations=[])
+    for panel, (name, (values, sets)) in zip(places, samples.items(), strict=True):
         x = checked(f"samples of {name}", values, None, None)
         traces += [
             heatmap(
