@@ -3,10 +3,11 @@
     make results        about 10 minutes of one core for this script; stopped, it goes on where it was when called again
 
 Labelled datasets (xarray.open_dataset). Six features in three dimensions, infinite data, 10,000 steps: `octahedra` has
-three designs by density, initial scale and seed; `copies` partly correlated triples by copy probability and seed;
-`starts` anticorrelated pairs by how they start and train. A seed has the same initial weights in every design, at every
-density, scale and copy probability. `large` has models of 40 and 100 features, each with a data stream of its own, and
-V of attacks made on each for every other. Weights and V are rounded to 16 bits. Attributes hold key, sizes, versions.
+three designs by density, initial scale and seed, `exposed` V between those of one density; `copies` partly correlated
+triples by copy probability and seed; `starts` anticorrelated pairs by how they start and train. A seed has the same
+initial weights in every design, at every density, scale and copy probability. `large` has models of 40 and 100
+features, each with a data stream of its own, and V of attacks made on each for every other. Weights and V are rounded
+to 16 bits. Attributes hold key, sizes, versions.
 """
 
 from collections.abc import Callable
@@ -18,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import xarray as xr
 
 from toylib import attacks, sweeps
 from toylib.features import Anticorrelated, Correlated, Features, Independent, PartlyCorrelated
@@ -64,6 +66,7 @@ ATTACKS: dict[str, Callable] = {
 SOURCES = ("itself", "relabelled within sets", "relabelled", "same spectrum", "one axis")
 """What an attack is made on: the model, copies with permuted features, a random model, none at all."""
 INPUTS = ("all", "not empty")
+NORMS = ("0.1 E|x|", "0.5")
 
 
 def keys_of(seeds: np.ndarray) -> jax.Array:
@@ -95,7 +98,7 @@ def point_of_copies(copy_probability, seed) -> dict[str, Any]:
     features = PartlyCorrelated(2, 3, copy_probability=float(copy_probability[0]))
     found = trained(features, COPIES_DENSITY, keys_of(seed), scale=0.01)
     X = inputs_of(features, COPIES_DENSITY)
-    V = over_inputs(found["W"][1], found["b"][1], X, 0.1 * features.mean_norm(1 - COPIES_DENSITY))
+    V = over_inputs(found["W"][1], found["W"][1], found["b"][1], X, 0.1 * features.mean_norm(1 - COPIES_DENSITY))
     return {**found, "V": (("target",), np.asarray(V).mean(-1))}
 
 
@@ -134,15 +137,47 @@ def inputs_of(features: Features, density: float, number: int = SAMPLES) -> jax.
 
 
 @jax.jit
-def over_inputs(W: jax.Array, b: jax.Array, X: jax.Array, radius: jax.Array) -> jax.Array:
-    """V of every model under analytic attacks made on every model, (sources, targets, n features attacked)."""
-    gram = jnp.swapaxes(W, -1, -2) @ W
+def over_inputs(source: jax.Array, W: jax.Array, b: jax.Array, X: jax.Array, radius: jax.Array) -> jax.Array:
+    """V of models W, b under analytic attacks made on the models `source`, (sources, targets, n features attacked)."""
+    gram = jnp.swapaxes(source, -1, -2) @ source
     deltas = radius * gram / jnp.linalg.norm(gram, axis=-1, keepdims=True)
 
     def target(params: Params) -> jax.Array:
         return jax.vmap(jax.vmap(lambda delta: attacks.vulnerability(params, X, delta, radius)))(deltas)
 
     return jnp.swapaxes(jax.lax.map(target, Params(W, b)), 0, 1)
+
+
+def densest(octahedra: xr.Dataset) -> float:
+    """The largest density at which 0.90 of the seeds of every design become octahedra, initial scale 0.01."""
+    reached = octahedra.octahedron.sel(scale=0.01).mean("seed")
+    return max(p for p in DENSITIES if (reached.sel(density=p) >= 0.9).all())
+
+
+def exposed(octahedra: xr.Dataset) -> xr.Dataset:
+    """V at that density of every seed under attacks made on every seed, the mean over the six features attacked.
+
+    Over all inputs of the design and those that are not empty, at two norms; and once with the features of each target
+    relabelled at random, bias and column together.
+    """
+    density, random = densest(octahedra), np.random.default_rng(KEY)
+    V, apart = np.zeros((len(DESIGNS), len(INPUTS), len(NORMS), SEEDS, SEEDS), np.float32), []
+    for d, features in enumerate(DESIGNS.values()):
+        at = octahedra.isel(design=d).sel(density=density, scale=0.01)
+        W, b, X = jnp.asarray(at.W.values), jnp.asarray(at.b.values), inputs_of(features, density)
+        norms = 0.1 * float(features.mean_norm(1 - density)), 0.5
+        for i, some in enumerate((X, X[(X > 0).any(1)])):
+            for r, radius in enumerate(norms):
+                V[d, i, r] = over_inputs(W, W, b, some, radius).mean(-1)
+        orders = random.permuted(np.tile(np.arange(6), (SEEDS, 1)), axis=1)
+        moved = jnp.take_along_axis(W, orders[:, None], 2), jnp.take_along_axis(b, orders, 1)
+        apart.append(over_inputs(W, *moved, X, norms[0]).mean(-1))
+    axes = {"design": list(DESIGNS), "inputs": list(INPUTS), "norm": list(NORMS)}
+    return xr.Dataset(
+        {"V": ((*axes, "made_on", "target"), V), "relabelled": (("design", "made_on", "target"), np.stack(apart))},
+        axes,
+        {"density": density, **{k: octahedra.attrs[k] for k in ("versions",) if k in octahedra.attrs}},
+    )
 
 
 def point_of_large(design, seed, *, size) -> dict[str, Any]:
@@ -267,6 +302,7 @@ _DESCRIPTIONS = {
     "octahedron": "whether the arrangement is an octahedron, whatever its pairs",
     "loss": "at the end, on population nodes or, of the larger models, the same",
     "V": "mean gain of attacks over the squared norm",
+    "relabelled": "the same, all inputs, 0.1 E|x|, features of the target relabelled",
     "on_axes": "how many of the three pairs are antipodes",
     "similarity": "cosine between the entries of the Gram matrices off the diagonal",
     "diverged": "whether training left the finite numbers",
@@ -279,6 +315,11 @@ def path(name: str) -> Path:
     return Path(__file__).with_name(f"{Path(__file__).stem}_{name}.nc")
 
 
+def read(name: str) -> xr.Dataset:
+    """A stored dataset: "octahedra", "exposed", "copies", "starts", "large_40" or "large_100"."""
+    return xr.open_dataset(path(name), engine="scipy").load()
+
+
 def rounding(values: np.ndarray) -> dict[str, Any]:
     """How xarray stores an array in 16 bits: whole numbers times a scale, at most half a scale from the exact ones."""
     return {
@@ -288,7 +329,7 @@ def rounding(values: np.ndarray) -> dict[str, Any]:
     }
 
 
-def write(name: str, data: Any) -> None:
+def write(name: str, data: xr.Dataset) -> None:
     """Store a dataset, its real numbers rounded to 16 bits, its counts and truth values in 8."""
     for variable in data.data_vars:
         data[variable].attrs["description"] = _DESCRIPTIONS[variable]
@@ -306,6 +347,7 @@ def main() -> None:
     """Sweep, and write what the notebook shows."""
     for name, (function, grid, batch) in SWEEPS.items():
         write(name, sweeps.run(function, grid, store=path(name).with_suffix(".zarr"), batch=batch).load())
+    write("exposed", exposed(read("octahedra")))
     grid = {"design": list(LARGE_DESIGNS), "seed": list(range(LARGE_SEEDS))}
     for size, (n, _) in LARGE.items():
         store = path(f"large_{n}").with_suffix(".zarr")
