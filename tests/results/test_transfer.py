@@ -12,11 +12,13 @@ from toylib.model import Params
 
 
 def test_stored_seeds_come_out_as_they_are_stored():
-    data = full.read("octahedra").sel(design="anticorrelated pairs", density=0.1, scale=0.3)
-    again = full.trained(full.DESIGNS["anticorrelated pairs"], 0.1, full.keys_of(np.arange(2)), scale=0.3)
+    data = full.read("octahedra").sel(design="anticorrelated pairs")
+    again = full.trained(full.DESIGNS["anticorrelated pairs"], 0.1, full.keys_of(np.arange(2)), scale=0.01)
     W = again["W"][1]
-    np.testing.assert_allclose(np.swapaxes(W, 1, 2) @ W, _gram(data.W.values[:2]), atol=2e-3)
+    np.testing.assert_allclose(_gram(W), _gram(data.W.values[:2]), atol=2e-3)
+    data = data.sel(density=0.1, scale=0.01)
     assert again["octahedron"].tolist() == data.octahedron.values[:2].astype(bool).tolist()
+    np.testing.assert_array_equal(full.antipodes(W), data.antipode.values[:2])
 
 
 def _gram(W):
@@ -24,15 +26,17 @@ def _gram(W):
 
 
 def test_at_its_ends_partial_correlation_gives_the_models_of_the_limits():
-    copies, octahedra = full.read("copies"), full.read("octahedra").sel(density=0.1, scale=0.01)
+    copies, octahedra = full.read("copies"), full.read("octahedra")
     for c, design in ((0.0, "independent"), (1.0, "correlated triples")):
         here, there = (data.W.values for data in (copies.sel(copy_probability=c), octahedra.sel(design=design)))
         assert (abs(_gram(here) - _gram(there)).max((1, 2)) < 2e-3).mean() > 0.9
 
 
-def test_names_from_the_rounded_weights_are_those_of_the_exact_ones():
+def test_names_and_pairs_from_the_rounded_weights_are_those_of_the_exact_ones():
     data = full.read("octahedra")
-    for W, octahedron in zip(data.W.values.reshape(-1, 3, 6)[::7], data.octahedron.values.ravel()[::7], strict=True):
+    here = data.sel(density=full.densest(data), scale=0.01)
+    np.testing.assert_array_equal(full.antipodes(data.W.values), here.antipode.values)
+    for W, octahedron in zip(data.W.values.reshape(-1, 3, 6), here.octahedron.values.ravel(), strict=True):
         assert (classify(W, full.ALONE) == "octahedron") == bool(octahedron)
 
 
@@ -40,7 +44,7 @@ def test_stored_gains_are_those_of_the_attack_one_by_one():
     data, exposed = full.read("octahedra"), full.read("exposed")
     density = exposed.attrs["density"]
     assert full.densest(data) == density
-    of = data.sel(density=density, scale=0.01, design="correlated triples")
+    of = data.sel(design="correlated triples")
     X = full.inputs_of(full.DESIGNS["correlated triples"], density)
     X = X[(X > 0).any(1)]
     W, b = (jnp.asarray(of[name].values, jnp.float32) for name in "Wb")
