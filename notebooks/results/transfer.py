@@ -3,11 +3,11 @@
     make results        about 10 minutes of one core for this script; stopped, it goes on where it was when called again
 
 Labelled datasets (xarray.open_dataset). Six features in three dimensions, infinite data, 10,000 steps: `octahedra` has
-three designs by density, initial scale and seed, `exposed` V between those of one density; `copies` partly correlated
-triples by copy probability and seed; `starts` anticorrelated pairs by how they start and train. A seed has the same
-initial weights in every design, at every density, scale and copy probability. `large` has models of 40 and 100
-features, each with a data stream of its own, and V of attacks made on each for every other. Weights and V are rounded
-to 16 bits. Attributes hold key, sizes, versions.
+three designs by density, initial scale and seed, `exposed` V between those of one density, `controlled` that of more
+seeds with a control; `copies` partly correlated triples by copy probability and seed; `starts` anticorrelated pairs by
+how they start and train. A seed has the same initial weights in every design, at every density, scale and copy
+probability. `large` has models of 40 and 100 features, each with a data stream of its own, and V of attacks made on
+each for every other. Weights and V are rounded to 16 bits. Attributes hold key, sizes, versions.
 """
 
 from collections.abc import Callable
@@ -157,27 +157,35 @@ def densest(octahedra: xr.Dataset) -> float:
 def exposed(octahedra: xr.Dataset) -> xr.Dataset:
     """V at that density of every seed under attacks made on every seed, the mean over the six features attacked.
 
-    Over all inputs of the design and those that are not empty, at two norms; and once with the features of each target
-    relabelled at random, bias and column together.
+    Over the inputs of the design that are not empty, at two norms.
     """
-    density, random = densest(octahedra), np.random.default_rng(KEY)
-    V, apart = np.zeros((len(DESIGNS), len(INPUTS), len(NORMS), SEEDS, SEEDS), np.float32), []
+    density = densest(octahedra)
+    V = np.zeros((len(DESIGNS), len(NORMS), SEEDS, SEEDS), np.float32)
     for d, features in enumerate(DESIGNS.values()):
         at = octahedra.isel(design=d).sel(density=density, scale=0.01)
         W, b, X = jnp.asarray(at.W.values), jnp.asarray(at.b.values), inputs_of(features, density)
-        norms = 0.1 * float(features.mean_norm(1 - density)), 0.5
-        for i, some in enumerate((X, X[(X > 0).any(1)])):
-            for r, radius in enumerate(norms):
-                V[d, i, r] = over_inputs(W, W, b, some, radius).mean(-1)
-        orders = random.permuted(np.tile(np.arange(6), (SEEDS, 1)), axis=1)
-        moved = jnp.take_along_axis(W, orders[:, None], 2), jnp.take_along_axis(b, orders, 1)
-        apart.append(over_inputs(W, *moved, X, norms[0]).mean(-1))
-    axes = {"design": list(DESIGNS), "inputs": list(INPUTS), "norm": list(NORMS)}
-    return xr.Dataset(
-        {"V": ((*axes, "made_on", "target"), V), "relabelled": (("design", "made_on", "target"), np.stack(apart))},
-        axes,
-        {"density": density, **{k: octahedra.attrs[k] for k in ("versions",) if k in octahedra.attrs}},
-    )
+        for r, radius in enumerate((0.1 * float(features.mean_norm(1 - density)), 0.5)):
+            V[d, r] = over_inputs(W, W, b, X[(X > 0).any(1)], radius).mean(-1)
+    axes = {"design": list(DESIGNS), "norm": list(NORMS)}
+    return xr.Dataset({"V": ((*axes, "made_on", "target"), V)}, axes, {"density": density})
+
+
+def point_of_controlled(design, seed) -> dict[str, Any]:
+    """Further seeds at the density 0.1, and V between them: of the models, and with features of each target relabelled.
+
+    A relabelled target has its bias and columns moved together. Norm 0.1 E|x|.
+    """
+    features, p = DESIGNS[design[0]], COPIES_DENSITY
+    found = trained(features, p, keys_of(seed), scale=0.01)
+    W, b, X = jnp.asarray(found["W"][1]), jnp.asarray(found["b"][1]), inputs_of(features, p)
+    orders = np.random.default_rng(KEY).permuted(np.tile(np.arange(6), (len(seed), 1)), axis=1)
+    moved = jnp.take_along_axis(W, orders[:, None], 2), jnp.take_along_axis(b, orders, 1)
+    radius = 0.1 * features.mean_norm(1 - p)
+    row = {"octahedron": found["octahedron"], "diverged": found["diverged"], "antipode": (("feature",), antipodes(W))}
+    for name, target in (("V", (W, b)), ("relabelled", moved)):
+        V = [over_inputs(W, *target, some, radius).mean(-1) for some in (X, X[(X > 0).any(1)])]
+        row[name] = (("inputs", "target"), np.stack(V, 1))
+    return row
 
 
 def point_of_large(design, seed, *, size) -> dict[str, Any]:
@@ -289,6 +297,11 @@ SWEEPS: dict[str, tuple[Callable, dict[str, Any], int]] = {
         {"design": list(DESIGNS), "density": DENSITIES, "scale": SCALES, "seed": list(range(SEEDS))},
         SEEDS,
     ),
+    "controlled": (
+        point_of_controlled,
+        {"design": list(DESIGNS), "seed": list(range(SEEDS, 2 * SEEDS))},
+        SEEDS,
+    ),
     "copies": (point_of_copies, {"copy_probability": COPIES, "seed": list(range(SEEDS))}, SEEDS),
     "starts": (
         point_of_starts,
@@ -303,7 +316,7 @@ _DESCRIPTIONS = {
     "octahedron": "whether the arrangement is an octahedron, whatever its pairs",
     "loss": "at the end, on population nodes or, of the larger models, the same",
     "V": "mean gain of attacks over the squared norm",
-    "relabelled": "the same, all inputs, 0.1 E|x|, features of the target relabelled",
+    "relabelled": "the same with the features of the target relabelled",
     "on_axes": "how many of the three pairs are antipodes",
     "similarity": "cosine between the entries of the Gram matrices off the diagonal",
     "diverged": "whether training left the finite numbers",
@@ -317,7 +330,7 @@ def path(name: str) -> Path:
 
 
 def read(name: str) -> xr.Dataset:
-    """A stored dataset: "octahedra", "exposed", "copies", "starts", "large_40" or "large_100"."""
+    """A stored dataset: "octahedra", "exposed", "controlled", "copies", "starts", "large_40" or "large_100"."""
     return xr.open_dataset(path(name), engine="scipy").load()
 
 
