@@ -1,7 +1,7 @@
 """Distributions of sparse features against enumeration of their gates, Monte Carlo and integrals in closed form."""
 
 import re
-from functools import partial
+from functools import cache, partial
 from itertools import product
 
 import jax
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toylib import model
-from toylib.features import Anticorrelated, Correlated, Hierarchical, Independent
+from toylib.features import Anticorrelated, Correlated, Hierarchical, Independent, PartlyCorrelated
 
 SPARSITIES = (0.0, 0.5, 0.9, 0.99)
 DISTRIBUTIONS = (
@@ -20,6 +20,8 @@ DISTRIBUTIONS = (
     Independent(4),
     Correlated(2, 3),
     Correlated(2, 2),
+    PartlyCorrelated(2, 3, copy_probability=0.6),
+    PartlyCorrelated(1, 3, copy_probability=0.25),
     Anticorrelated(2, 3),
     Anticorrelated(1, 4),
     Hierarchical(2, 2),
@@ -27,8 +29,16 @@ DISTRIBUTIONS = (
 )
 TREE_PARENTS = {Hierarchical(2, 2): (None, 0, 0, 1, 1, 2, 2), Hierarchical(1, 3): (None, 0, 0, 0)}
 each_distribution = pytest.mark.parametrize("features", DISTRIBUTIONS, ids=repr)
-four_designs = pytest.mark.parametrize(
-    "features", [Independent(4), Correlated(2, 3), Anticorrelated(2, 3), Hierarchical(2, 2)], ids=repr
+five_designs = pytest.mark.parametrize(
+    "features",
+    [
+        Independent(4),
+        Correlated(2, 3),
+        PartlyCorrelated(2, 3, copy_probability=0.6),
+        Anticorrelated(2, 3),
+        Hierarchical(2, 2),
+    ],
+    ids=repr,
 )
 
 
@@ -36,6 +46,7 @@ def bernoulli(is_open, p):
     return np.prod([p if gate else 1 - p for gate in is_open])
 
 
+@cache
 def state_probabilities(features, p):
     """Return the probability of each set of active features, {active: probability}, by enumerating all gates."""
     found = {}
@@ -47,6 +58,13 @@ def state_probabilities(features, p):
     if isinstance(features, Correlated):
         for gates in product((0, 1), repeat=features.n_sets):
             add([gate for gate in gates for _ in range(features.set_size)], bernoulli(gates, p))
+    elif isinstance(features, PartlyCorrelated):
+        g, c = features.set_size, features.copy_probability
+        for common in product((0, 1), repeat=features.n_sets):
+            for copies in product((0, 1), repeat=features.n_features):
+                for own in product((0, 1), repeat=features.n_features):
+                    active = [common[i // g] if copy else own[i] for i, copy in enumerate(copies)]
+                    add(active, bernoulli(common, p) * bernoulli(copies, c) * bernoulli(own, p))
     elif isinstance(features, Anticorrelated):
         for gates in product((0, 1), repeat=features.n_sets):
             for chosen in product(range(features.set_size), repeat=features.n_sets):
@@ -85,6 +103,10 @@ def draw(features, p, number, rng):
     values = rng.random((number, features.n_features), np.float32)
     if isinstance(features, Correlated):
         active = np.repeat(rng.random((number, features.n_sets)) < p, features.set_size, axis=1)
+    elif isinstance(features, PartlyCorrelated):
+        common = np.repeat(rng.random((number, features.n_sets)) < p, features.set_size, axis=1)
+        copies = rng.random(values.shape, np.float32) < features.copy_probability
+        active = np.where(copies, common, rng.random(values.shape, np.float32) < p)
     elif isinstance(features, Anticorrelated):
         gates = rng.random((number, features.n_sets)) < p
         chosen = rng.integers(features.set_size, size=gates.shape)
@@ -176,7 +198,7 @@ def test_sets_are_the_groups_of_the_design():
     assert Hierarchical(2, 2).sets == ((0,), (1, 2), (3, 4), (5, 6))
 
 
-@four_designs
+@five_designs
 def test_values_are_float32_in_the_unit_interval(features):
     x = jax.jit(lambda key: features.sample(0.5, 4096, key=key))(jax.random.key(0))
     assert x.dtype == jnp.float32
@@ -188,7 +210,7 @@ def test_values_are_float32_in_the_unit_interval(features):
     assert abs(deviation).max() < 1.95 / np.sqrt(len(values))  # Kolmogorov-Smirnov, one in a thousand
 
 
-@four_designs
+@five_designs
 def test_same_key_gives_the_same_samples(features):
     sample = jax.jit(lambda key: features.sample(0.5, 64, key=key))
     first, again, other = (sample(jax.random.key(k)) for k in (1, 1, 2))
@@ -210,7 +232,7 @@ def test_scrubbing_sparsity_only_moves_features_out(S, T):
         assert np.array_equal(sparser[sparser > 0], denser[sparser > 0])
 
 
-@four_designs
+@five_designs
 def test_sparsity_maps_and_costs_one_trace(features):
     u, traces = UNIFORMS[features], []
     Ss = np.linspace(0, 0.95, 10, dtype=np.float32)
@@ -331,9 +353,9 @@ def moment_error(features, n_nodes):
     return abs((nodes.T * weights) @ nodes - exact).max() / exact.max()
 
 
-@four_designs
+@five_designs
 def test_population_moments_approach_the_closed_form(features):
-    errors = [moment_error(features, n) for n in (512, 2048, 16384)]
+    errors = [moment_error(features, n) for n in (1024, 4096, 32768)]
     assert errors[0] < 0.02
     assert errors[2] < 0.3 * errors[0]
     assert errors[2] < 1e-3
@@ -396,7 +418,7 @@ def test_population_loss_against_ten_million_samples(S):
 # Densities
 
 
-@four_designs
+@five_designs
 @pytest.mark.parametrize("p", [0.3, 1e-3, 1e-9, 2.0**-53])
 def test_a_small_density_keeps_its_digits(features, p):
     """Down to the double before S = 1; what is below single precision, such as p³ there, comes out as zero."""
@@ -418,7 +440,7 @@ def test_a_small_density_keeps_its_digits(features, p):
     assert not (x[1] > 0).any()
 
 
-@four_designs
+@five_designs
 def test_unchecked_versions_take_the_density(features):
     u = UNIFORMS[features]
     assert np.array_equal(features.from_uniforms(0.8, u).T, features.columns(jnp.float32(0.2), u.T))

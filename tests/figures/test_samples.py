@@ -43,6 +43,12 @@ def test_distributions_of_a_gallery_stand_in_two_rows():
     assert [note.xref for note in layout.annotations] == [f"x{number} domain" for number in numbers]
 
 
+def test_one_distribution_of_a_gallery_has_the_whole_width():
+    layout = figures.gallery({"one": (np.ones((2, 1)), [(0,)])}, title="Title").figure().layout
+    assert layout.xaxis.domain == layout.yaxis.domain == (0, 1)
+    assert (layout.xaxis.title.text, layout.yaxis.title.text) == ("sample", "feature")
+
+
 @pytest.mark.parametrize("number", [0, 5])
 def test_a_gallery_shows_one_to_four_distributions(number):
     message = f"^a gallery must show one to four distributions, got {number}; split it in two$"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from toylib.reporting import Interval, Share, interval_bootstrap, interval_mean, interval_wilson
+from toylib.reporting import Interval, Share, interval_bootstrap, interval_mean, interval_pairs, interval_wilson
 
 
 @pytest.mark.parametrize(("count", "total"), [(0, 1), (1, 1), (8, 10), (0, 7), (7, 7), (50, 100), (1, 1000)])
@@ -99,3 +99,45 @@ def test_intervals_need_two_finite_seeds(function):
 def test_bootstrap_needs_as_many_seeds_in_each_column():
     with pytest.raises(ValueError, match=r"columns must have as many seeds each, got \[2, 3\]; pair them"):
         interval_bootstrap(lambda x, y: 0.0, [1.0, 2.0], [1.0, 2.0, 3.0])
+
+
+def test_pairs_are_resampled_by_model():
+    """T_ij = 2a_i + b_j has the mean 2ā + b̄, whose standard error is that of 2a_i + b_i over models, not over pairs."""
+    rng = np.random.default_rng(4)
+    a, b = rng.normal(size=40), rng.normal(size=40) + 1
+    table = 2 * a[:, None] + b[None]
+    np.fill_diagonal(table, np.nan)
+    found = interval_pairs(np.mean, table)
+    assert found.value == pytest.approx((2 * a + b).mean())
+    half = 1.96 * np.std(2 * a + b) / np.sqrt(40)
+    assert found.high - found.value == pytest.approx(half, rel=0.12)
+    assert found.value - found.low == pytest.approx(half, rel=0.12)
+
+
+def test_pairs_of_several_tables_stay_together():
+    rng = np.random.default_rng(5)
+    first = rng.normal(size=(8, 8))
+    second = 3 - 2 * first
+    found = interval_pairs(lambda x, y: np.abs(y + 2 * x - 3).max(), first, second)
+    assert found == pytest.approx((0, 0, 0), abs=1e-12)
+    slope = interval_pairs(lambda x, y: np.polyfit(x, y, 1)[0], first, second)
+    assert slope == pytest.approx((-2, -2, -2))
+    assert interval_pairs(np.mean, first) == interval_pairs(np.mean, first)
+
+
+def test_a_model_drawn_twice_is_no_pair_with_itself():
+    table = np.where(np.eye(5, dtype=bool), 1e9, 1.0)
+    assert interval_pairs(np.max, table) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "tables", [[np.ones((2, 2))], [np.ones((3, 4))], [np.ones((3, 3)), np.ones((4, 4))], [1.0], []]
+)
+def test_pairs_need_square_tables(tables):
+    with pytest.raises(ValueError, match=r"^tables must be square, of one size from 3 models up, got "):
+        interval_pairs(lambda *columns: 0.0, *tables)
+
+
+def test_pairs_must_be_finite():
+    with pytest.raises(ValueError, match="entries of pairs must be finite, got NaN or infinity"):
+        interval_pairs(np.mean, np.where(np.eye(4, k=1, dtype=bool), np.nan, 1.0))

@@ -61,6 +61,87 @@ def test_silent_gains_against_the_attacked_model():
             assert gains[i] == pytest.approx(np.sum(np.clip(u, 0, None) ** 2 - before**2), abs=1e-12)
 
 
+def test_silent_gains_of_attacks_made_on_another_model():
+    """Against the error itself, attack by attack; the source has other dimensions, another scale and a dead feature."""
+    rng = np.random.default_rng(5)
+    W, b, source = rng.normal(size=(2, 3, 7)), rng.normal(size=(2, 7)) - 0.2, rng.normal(size=(4, 1, 2, 7)) / 3
+    source[..., 3] = 0
+    gains = theory.silent_gains(W, b, 0.4, source=source)
+    assert gains.shape == (4, 2, 7)
+    for s in range(4):
+        for t in range(2):
+            for i in set(range(7)) - {3}:
+                push = source[s, 0].T @ source[s, 0][:, i]
+                u = W[t].T @ (W[t] @ (0.4 * push / np.sqrt(push @ push))) + b[t]
+                error = np.sum(np.clip(u, 0, None) ** 2) - np.sum(np.clip(b[t], 0, None) ** 2)
+                assert gains[s, t, i] == pytest.approx(error, abs=1e-12)
+    assert (gains[..., 3] == 0).all()
+    np.testing.assert_allclose(theory.silent_gains(W, b, 0.4, source=W), theory.silent_gains(W, b, 0.4))
+
+
+def test_octahedra_take_two_from_a_shared_pair_and_one_from_another():
+    """The target has the pairs 0-3, 1-4, 2-5, the source 0-3, 1-2, 4-5, turned in space."""
+    target = theory.POLYTOPES["octahedron"]
+    turn = np.linalg.qr(np.random.default_rng(3).normal(size=(3, 3)))[0]
+    source = turn @ target[:, [0, 1, 4, 3, 2, 5]]
+    assert [int(j) for j in (source.T @ source).argmin(1)] == [3, 2, 1, 0, 5, 4]
+    gains = theory.silent_gains(target, np.zeros(6), 0.1, source=source)
+    np.testing.assert_allclose(gains / 0.01, [2, 1, 1, 2, 1, 1])
+    np.testing.assert_allclose(theory.silent_gains(source, np.zeros(6), 0.1, source=source) / 0.01, 2)
+    np.testing.assert_allclose(theory.silent_gains(np.eye(6), np.zeros(6), 0.1, source=target) / 0.01, 1 / 2)
+
+
+def test_silent_gains_take_a_source_of_the_same_features():
+    message = r"^source must have the features of W \(2, 3\), got shape \(2, 4\); pass a model of the same data$"
+    with pytest.raises(ValueError, match=message):
+        theory.silent_gains(np.eye(2, 3), np.zeros(3), 0.1, source=np.eye(2, 4))
+
+
+def matchings(items):
+    """All ways to pair them."""
+    if not items:
+        return [()]
+    first, *others = items
+    return [((first, other), *rest) for other in others for rest in matchings([i for i in others if i != other])]
+
+
+@pytest.mark.parametrize(("n_sets", "set_size"), [(2, 3), (3, 2), (2, 2), (6, 1), (1, 6)])
+def test_shared_pairs_by_enumeration(n_sets, set_size):
+    """Any mixture of matchings by how many of their pairs are within sets."""
+    every = matchings(list(range(n_sets * set_size)))
+    inside = np.array([np.mean([i // set_size == j // set_size for i, j in pairs]) for pairs in every])
+    for tilt in (0.0, 1.3, -2.0):
+        weights = np.exp(tilt * inside) / np.exp(tilt * inside).sum()
+        exact = sum(
+            u * v * len({*a} & {*b}) / len(a)
+            for u, a in zip(weights, every, strict=True)
+            for v, b in zip(weights, every, strict=True)
+        )
+        found = theory.shared_pairs(round(float(weights @ inside), 12), n_sets=n_sets, set_size=set_size)
+        assert found == pytest.approx(exact, abs=1e-12)
+
+
+def test_shared_pairs_known():
+    assert theory.shared_pairs(0, n_sets=2, set_size=3) == pytest.approx(1 / 3)
+    assert theory.shared_pairs(0.4, n_sets=2, set_size=3) == pytest.approx(1 / 5)
+    assert theory.shared_pairs(0.2, n_sets=3, set_size=2) == pytest.approx(1 / 5)
+    assert theory.shared_pairs(1, n_sets=3, set_size=2) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("within", "n_sets", "set_size", "message"),
+    [
+        (1.5, 2, 3, r"within must lie in \[0, 1\], got 1\.5; it is a share of pairs"),
+        (0.5, 6, 1, "within must be 0 for sets of one and 1 for one set, got 0.5 for 6 of 1; there are no other pairs"),
+        (0.5, 1, 6, "within must be 0 for sets of one and 1 for one set, got 0.5 for 1 of 6; there are no other pairs"),
+        (0.5, 2, 0, "set_size must be at least 1, got 0"),
+    ],
+)
+def test_shared_pairs_take_a_share_that_exists(within, n_sets, set_size, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        theory.shared_pairs(within, n_sets=n_sets, set_size=set_size)
+
+
 @pytest.mark.parametrize("name", ["W", "b", "radius"])
 def test_silent_gains_keep_nan(name):
     arguments = {"W": np.eye(2, 3), "b": np.zeros(3), "radius": 0.1}

@@ -1,4 +1,4 @@
-"""What the data are: sparse features whose gates open independently, in sets, one per set, or down a tree.
+"""What the data are: sparse features whose gates open independently, in sets, partly so, one per set, or down a tree.
 
 S is the probability that a gate is off and p = 1 - S the density. A feature whose gate lets it through takes a value
 from U[0, 1]; all others are exactly zero. Every random quantity is a threshold on, or a copy of, uniform numbers that
@@ -12,7 +12,7 @@ anticorrelated features). The hierarchical tree follows the data of Saxe, McClel
 """
 
 from toylib.features._base import Features, States
-from toylib.features._sets import Anticorrelated, Correlated, Independent
+from toylib.features._sets import Anticorrelated, Correlated, Independent, PartlyCorrelated
 from toylib.features._tree import Hierarchical
 
-__all__ = ["Anticorrelated", "Correlated", "Features", "Hierarchical", "Independent", "States"]
+__all__ = ["Anticorrelated", "Correlated", "Features", "Hierarchical", "Independent", "PartlyCorrelated", "States"]

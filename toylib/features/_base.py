@@ -17,18 +17,20 @@ from toylib._checks import check_array, check_hashable, check_key, check_size, d
 class States(NamedTuple):
     """Every set of features that can be active together; state s has probability factor·pᵒⁿ·(1 - p)ᵒᶠᶠ.
 
-    A set whose probability is a sum of such terms comes once for each term.
+    A set whose probability is a sum of such terms has them along a second axis; then on, off and factor are (k, terms),
+    and a term that a state lacks has the factor 0.
     """
 
     active: np.ndarray  # (k, n) bool
-    on: np.ndarray  # (k,)
-    off: np.ndarray  # (k,)
-    factor: np.ndarray  # (k,)
+    on: np.ndarray  # (k,) or (k, terms)
+    off: np.ndarray  # (k,) or (k, terms)
+    factor: np.ndarray  # (k,) or (k, terms)
 
     def probabilities(self, p: jax.Array) -> jax.Array:
         """The probability of each state at density p, (k,)."""
         on, off, factor = (jnp.asarray(a, jnp.float32) for a in self[1:])
-        return factor * _power(p, on) * _power(1 - p, off)
+        terms = factor * _power(p, on) * _power(1 - p, off)
+        return terms.reshape(len(self.active), -1).sum(1)
 
 
 MAX_STATES = 64

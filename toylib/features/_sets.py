@@ -1,12 +1,14 @@
-"""Features in sets of equal size: sets of one, all of a set together, or at most one of a set."""
+"""Features in sets of equal size: sets of one, all of a set together, or partly, or at most one of a set."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
+from math import comb
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from toylib._checks import check_real, check_size, is_traced
 from toylib.features._base import MAX_STATES, Sized, States, any_of
 
 
@@ -107,6 +109,86 @@ class Correlated(_Sets):
     def some_active(self, p: jax.Array, q: jax.Array) -> jax.Array:
         """1 - (1 - p(1 - (1 - q)^g))^k for k sets of g."""
         return any_of(p * any_of(q, self.set_size), self.n_sets)
+
+
+@dataclass(frozen=True)
+class PartlyCorrelated(_Sets):
+    """Sets of features whose gates copy one gate of their set with probability c, and else are gates of their own.
+
+    All gates, the common ones too, are open with probability p, so every feature is active with probability p, and two
+    gates of a set correlate by c². With c = 0 the features are independent, with c = 1 they are `Correlated`; samples
+    of one stream are then those of the same distribution, not the same numbers.
+
+    Args:
+        n_sets: number of sets, at least 1.
+        set_size: features per set, at least 1.
+        copy_probability: c, in [0, 1].
+    """
+
+    copy_probability: float = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        """Check the sizes and the probability."""
+        check_size("n_sets", self.n_sets)
+        check_size("set_size", self.set_size)
+        remedy = "it is the probability that a gate copies its set's, and their correlation is its square"
+        if is_traced(self.copy_probability):
+            raise TypeError(f"copy_probability must be known before tracing, got {self.copy_probability}; {remedy}")
+        check_real("copy_probability", self.copy_probability, remedy, least=0, most=1)
+        object.__setattr__(self, "copy_probability", float(self.copy_probability))
+
+    @property
+    def n_gates(self) -> int:
+        """One per set, and for each feature one of its own and a choice between the two."""
+        return self.n_sets + 2 * self.n_features
+
+    def active(self, p: jax.Array, gates: jax.Array) -> jax.Array:
+        """Where the gate that the choice falls on is open; a choice depends neither on p nor on other features."""
+        common, own, choice = jnp.split(gates, [self.n_sets, self.n_sets + self.n_features])
+        return jnp.where(choice < self.copy_probability, jnp.repeat(common, self.set_size, axis=0), own) < p
+
+    def states(self) -> States | None:
+        """Every set of features for c strictly between 0 and 1; at the ends those of the limits."""
+        if self.copy_probability in (0, 1):
+            ends = Independent(self.n_features), Correlated(self.n_sets, self.set_size)
+            return ends[int(self.copy_probability)].states()
+        if 2**self.n_features > MAX_STATES:
+            return None
+        one = [self._terms(number) for number in range(self.set_size + 1)]
+        active = np.asarray(list(product((False, True), repeat=self.n_features)))
+        on, off, factor = [], [], []
+        for numbers in active.reshape(len(active), self.n_sets, self.set_size).sum(2):
+            terms = [np.array(term) for term in product(*(one[number] for number in numbers))]
+            on.append([term[:, 0].sum() for term in terms])
+            off.append([term[:, 1].sum() for term in terms])
+            factor.append([term[:, 2].prod() for term in terms])
+        return States(active, np.array(on), np.array(off), np.array(factor))
+
+    def _terms(self, number: int) -> list[tuple[float, float, float]]:
+        """(on, off, factor) of the ways in which so many given features of a set, and no others of it, are active.
+
+        With the common gate open, k of the active features copy it and all others have gates of their own; with the
+        common gate closed, k of the inactive ones do.
+        """
+        g, c = self.set_size, self.copy_probability
+        ways = []
+        for is_open, copies in ((1, number), (0, g - number)):
+            for k in range(copies + 1):
+                on, off = (1 + number - k, g - number) if is_open else (number, 1 + g - number - k)
+                ways.append((on, off, comb(copies, k) * c**k * (1 - c) ** (g - k)))
+        return ways
+
+    def activity(self, p: jax.Array) -> jax.Array:
+        """p on the diagonal, c²p + (1 - c²)p² within a set, p² between sets."""
+        share = np.where(self._together, self.copy_probability**2, 0.0)
+        share = jnp.asarray(np.where(np.eye(self.n_features, dtype=bool), 1.0, share), jnp.float32)
+        return share * p + (1 - share) * p**2
+
+    def some_active(self, p: jax.Array, q: jax.Array) -> jax.Array:
+        """1 - (1 - s)^k for k sets of g, s = p(1 - (1 - (c + (1 - c)p)q)^g) + (1 - p)(1 - (1 - (1 - c)pq)^g)."""
+        c = self.copy_probability
+        is_open, closed = (any_of((share + (1 - c) * p) * q, self.set_size) for share in (c, 0))
+        return any_of(p * is_open + (1 - p) * closed, self.n_sets)
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,15 @@ from toylib.figures._curves import histogram, lines, means, scatter, shares, sta
 from toylib.figures._drawing import Axis, Drawing, frames
 from toylib.figures._phase import phase_diagram
 from toylib.figures._polyhedra import branches, polyhedron, stages, story
-from toylib.figures._samples import gallery, linked, matrices, spectra
+from toylib.figures._samples import attacked_models, blocks, gallery, linked, matrices, spectra
 
 __all__ = [
     "Axis",
     "Drawing",
     "Limits",
+    "attacked_models",
     "attacked_sample",
+    "blocks",
     "branches",
     "frames",
     "gallery",

@@ -1,4 +1,4 @@
-"""What the data look like: samples, their covariance and its spectrum; and two results over a setting, linked."""
+"""What the data look like, samples, covariance, spectrum; two results over a setting, linked; models beside models."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,11 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from toylib.figures._drawing import Drawing
-from toylib.figures._layout import Label, Panel, around, axis, checked, f4, framed, heatmap, level, names, panels
+from toylib.figures._layout import Label, Panel, around, axis, checked, f4, framed, heatmap, inked, level, names, panels
 from toylib.figures.style import BACKGROUND, BLUE, BLUE_TINT, GREEN, INK, MUTED, ORANGE, SET_COLORS
 
-_FOUR = panels(4, 2, (0.1, 0.17))
-"""Places for the distributions of a gallery."""
 _LINKED = (
     Panel("", (0.0, 0.44), (0.58, 1.0)),
     Panel("2", (0.0, 0.44), (0.0, 0.42)),
@@ -31,8 +29,9 @@ def gallery(samples: Mapping[str, tuple[ArrayLike, Sequence[Sequence[int]]]], *,
     """
     if not 1 <= len(samples) <= 4:
         raise ValueError(f"a gallery must show one to four distributions, got {len(samples)}; split it in two")
-    traces, layout = [], framed(title, 480, margin={"t": 70}, annotations=[])
-    for panel, (name, (values, sets)) in zip(_FOUR, samples.items(), strict=False):
+    places = panels(len(samples), min(len(samples), 2), (0.1, 0.17))
+    traces, layout = [], framed(title, 480 if len(samples) > 2 else 300, margin={"t": 70}, annotations=[])
+    for panel, (name, (values, sets)) in zip(places, samples.items(), strict=True):
         x = checked(f"samples of {name}", values, None, None)
         traces += [
             heatmap(
@@ -147,3 +146,76 @@ def linked(
     layout |= _LINKED[0].axes(axis("", wide, log=True), axis(first, high))
     layout |= _LINKED[1].axes(axis(x_title, wide, log=True), axis(second, far))
     return Drawing(traces, layout | _LINKED[2].axes(axis(first, high), axis(second, far)))
+
+
+def blocks(
+    table: ArrayLike,
+    groups: Mapping[str, int],
+    *,
+    title: str,
+    x_title: str,
+    y_title: str,
+    limits: tuple[float, float],
+    unit: str,
+) -> Drawing:
+    """A quantity between every two of many models, which come in groups: white at the lower limit, blue at the upper.
+
+    Args:
+        table: (k, k), rows downwards and columns in the order of the groups; NaN is left blank.
+        groups: name -> how many models, k in all; written at either axis, with lines between the groups.
+        title, x_title, y_title: texts.
+        limits: of the colours.
+        unit: what the colours are, beside their scale.
+
+    Raises:
+        ValueError: groups that do not add up to k.
+    """
+    sizes = np.array([*groups.values()], int)
+    z = checked("table", table, sizes.sum(), sizes.sum())
+    ends, middles = np.cumsum(sizes), np.cumsum(sizes) - sizes / 2 + 0.5
+    scale = {"title": {"text": unit, "side": "right"}, "len": 0.9}
+    colors = {"zmin": limits[0], "zmax": limits[1], "colorscale": ((0, BACKGROUND), (1, BLUE)), "colorbar": scale}
+    trace = heatmap(z, 1, **colors, xgap=0, ygap=0)
+    side = {"range": [0.5, len(z) + 0.5], "tickvals": f4(middles), "ticktext": list(groups), "showgrid": False}
+    line = {"type": "line", "line": {"color": INK, "width": 1}}
+    cuts = [{**line, "x0": e + 0.5, "x1": e + 0.5, "y0": 0.5, "y1": len(z) + 0.5} for e in map(int, ends[:-1])]
+    cuts += [{**line, "y0": e + 0.5, "y1": e + 0.5, "x0": 0.5, "x1": len(z) + 0.5} for e in map(int, ends[:-1])]
+    down = {**side, "range": side["range"][::-1], "tickangle": -90}
+    layout = framed(title, 560, margin={"t": 60}, shapes=cuts, xaxis=axis(x_title, **side), yaxis=axis(y_title, **down))
+    return Drawing([trace], layout)
+
+
+def attacked_models(
+    x: ArrayLike, outputs: Mapping[str, tuple[ArrayLike, ArrayLike]], *, title: str, limits: tuple[float, float]
+) -> Drawing:
+    """What several models make of one input before and after an attack, side by side, with the gain in error of each.
+
+    Args:
+        x: (n,), clean input, the target.
+        outputs: heading -> reconstructions before and after, (n,) each; at most four.
+        title: of the figure.
+        limits: of the y axis that all share.
+
+    Raises:
+        ValueError: no model or more than four, or lengths that differ.
+    """
+    if not 1 <= len(outputs) <= 4:
+        raise ValueError(f"there must be one to four models, got {len(outputs)}; split it in two")
+    target = checked("x", x, None)
+    features = np.arange(1, len(target) + 1)
+    traces, layout = [], framed(title, 360, margin={"t": 95}, barmode="overlay", annotations=[])
+    for panel, (name, both) in zip(panels(len(outputs), len(outputs), (0.05, 0)), outputs.items(), strict=True):
+        before, after = (checked(f"outputs of {name}", part, len(target)) for part in both)
+        gain = np.square(after - target).sum() - np.square(before - target).sum()
+        common = {"x": features, "showlegend": not panel.number, **panel.refs}
+        ring = {"color": INK, "size": 8, "symbol": "circle-open", "line": {"width": 1.5}}
+        traces += [
+            {"type": "bar", "y": f4(after), "name": "after", "marker": {"color": ORANGE}, "width": 0.5, **common},
+            {"type": "bar", "y": f4(target), "name": "target x", "marker": {"color": MUTED}, "width": 0.15, **common},
+            {"type": "scatter", "y": f4(before), "name": "before", "mode": "markers", "marker": ring, **common},
+        ]
+        ends = (0.5, len(target) + 0.5)
+        up = axis("" if panel.number else "output", limits, showticklabels=not panel.number, zeroline=True)
+        layout |= panel.axes(axis("feature", ends, dtick=1, showgrid=False), up)
+        layout["annotations"].append(panel.text(f"{name}<br>{inked(ORANGE, f'gain in error {gain:.3f}')}"))
+    return Drawing(traces, {**layout, "legend": {"y": 1.17, "x": -0.02}})

@@ -9,7 +9,7 @@ Robustness" (gains); Saxe, McClelland, Ganguli 2019, arXiv 1810.10531 (growth of
 docstrings.
 """
 
-from toylib.theory._gains import POLYTOPES, one_feature_gains, silent_gains
+from toylib.theory._gains import POLYTOPES, one_feature_gains, shared_pairs, silent_gains
 from toylib.theory._losses import (
     antipodal_pair_loss,
     bias_loss,
@@ -50,5 +50,6 @@ __all__ = [
     "octahedron_loss",
     "one_feature_gains",
     "pca_plateau",
+    "shared_pairs",
     "silent_gains",
 ]

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from toylib._checks import HOST, check_real, check_size
+
 _TRIANGLE, _SQUARE, _PENTAGON, _HEXAGON = (
     np.stack([np.cos(angles), np.sin(angles)]) for angles in (2 * np.pi * np.arange(k) / k for k in (3, 4, 5, 6))
 )
@@ -18,23 +20,65 @@ POLYTOPES = {
 """W (m, n) of regular arrangements with columns of length 1. All are tight frames: W Wᵀ = (n/m) I."""
 
 
-def silent_gains(W: np.ndarray, b: np.ndarray, radius: float) -> np.ndarray:
-    """Gain in error of the analytic attack on each feature i at the empty input x = 0.
+def silent_gains(W: np.ndarray, b: np.ndarray, radius: float, *, source: np.ndarray | None = None) -> np.ndarray:
+    """Gain in error of the analytic attack on each feature i at the empty input x = 0; made on another model, if given.
 
-    The attack radius·G_i/‖G_i‖, G = Wᵀ W, moves the pre-activations from b to b + radius·G G_i/‖G_i‖, and the error is
-    the sum of the squares of what is then on. With b = 0 and a tight frame of unit columns this is
-    radius²·F·Σ_j ReLU(G_ij)², F = n/m.
+    The attack radius·Ĝ_i, Ĝ_i = G_i/‖G_i‖ of the source, moves the pre-activations from b to b + radius·Wᵀ W Ĝ_i, and
+    the error is the sum of the squares of what is then on. With b = 0, W its own source and a tight frame of unit
+    columns this is radius²·F·Σ_j ReLU(G_ij)², F = n/m. Of two octahedra of unit columns without bias it is 2 radius²
+    where the antipode of i is the same in both, else radius²: half of the attack's energy is then spent on a feature
+    that the target holds at right angles, and lands on its antipode's antipode.
 
     Args:
-        W: (m, n).
-        b: (n,).
+        W: (..., m, n).
+        b: (..., n).
         radius: L2 norm of the attack.
+        source: (..., k, n), with the same features in the same order; leading axes broadcast. W by default.
 
     Returns:
-        (n,), 0 for a dead feature.
+        (..., n), 0 for a feature that is dead in the source.
+
+    Raises:
+        ValueError: a source of other features.
     """
-    moves = radius * _moves(np.asarray(W, float))
-    return (np.maximum(b + moves, 0) ** 2 - np.maximum(b, 0) ** 2).sum(1)
+    W = np.asarray(W, float)
+    made_on = W if source is None else np.asarray(source, float)
+    if made_on.shape[-1:] != W.shape[-1:]:
+        raise ValueError(
+            f"source must have the features of W {W.shape}, got shape {made_on.shape}; pass a model of the same data"
+        )
+    b = np.asarray(b, float)[..., None, :]
+    moves = radius * (_attacks(made_on) @ _gram(W))
+    return (np.maximum(b + moves, 0) ** 2 - np.maximum(b, 0) ** 2).sum(-1)
+
+
+def shared_pairs(within: float, *, n_sets: int, set_size: int) -> float:
+    """P(an antipodal pair of one octahedron is one of another), from the share of antipodes within sets alone.
+
+    Of n features in pairs, chosen independently for two models by a law that treats all features of a set, and all
+    sets, alike: then each of the n_w = k·g(g - 1)/2 pairs within a set of g occurs equally often, as does each of the
+    n_b = n(n - 1)/2 - n_w between sets, and P = (n/2)·(ω²/n_w + (1 - ω)²/n_b). Chance is ω = (g - 1)/(n - 1), which
+    gives 1/(n - 1). Two triples with all antipodes between the sets have 1/3, three pairs that are antipodes 1.
+
+    Args:
+        within: ω, the share of antipodal pairs within a set, in [0, 1].
+        n_sets: number of sets k.
+        set_size: features per set g.
+
+    Raises:
+        ValueError, TypeError: a share outside [0, 1], sizes below 1, or a share that no arrangement has, such as of
+            pairs within sets of one.
+    """
+    check_real("within", within, "it is a share of pairs", least=0, most=1, many=HOST)
+    n = check_size("n_sets", n_sets) * check_size("set_size", set_size)
+    inside = n * (set_size - 1) / 2
+    between = n * (n - 1) / 2 - inside
+    if (within and not inside) or (within < 1 and not between):
+        raise ValueError(
+            f"within must be 0 for sets of one and 1 for one set, got {within:g} for {n_sets} of {set_size}; there are "
+            "no other pairs"
+        )
+    return n / 2 * ((within**2 / inside if inside else 0.0) + ((1 - within) ** 2 / between if between else 0.0))
 
 
 def one_feature_gains(W: np.ndarray, on: np.ndarray) -> np.ndarray:
@@ -71,11 +115,15 @@ def one_feature_gains(W: np.ndarray, on: np.ndarray) -> np.ndarray:
             f"on must have a share in [0, 1] for each of the columns of W, shape {W.shape}, got shape {on.shape}; pass "
             "(z > 0).mean(0)"
         )
-    return _moves(W) ** 2 @ on
+    return (_attacks(W) @ _gram(W)) ** 2 @ on
 
 
-def _moves(W: np.ndarray) -> np.ndarray:
-    """(G Ĝ_i)_j (n, n), what the analytic attack of norm 1 on i does to pre-activation j; 0 for a dead feature."""
-    gram = W.T @ W
-    norms = np.linalg.norm(gram, axis=1)
-    return (gram @ gram) / np.where(norms > 0, norms, 1)[:, None]
+def _gram(W: np.ndarray) -> np.ndarray:
+    return np.swapaxes(W, -1, -2) @ W
+
+
+def _attacks(W: np.ndarray) -> np.ndarray:
+    """Ĝ_i in rows, (..., n, n), the analytic attack of norm 1 on each feature; 0 for a dead one."""
+    gram = _gram(W)
+    norms = np.linalg.norm(gram, axis=-1, keepdims=True)
+    return gram / np.where(norms > 0, norms, 1)
