@@ -253,7 +253,7 @@ def cross_entropy(
     given = x if target is None else target
     found, largest = logits(params, x, class_size=class_size), _largest(evidence(given, class_size=class_size))
     surprise = jax.nn.logsumexp(found, axis=1) - jnp.where(largest, found, 0).sum(1)
-    share = (largest.sum(1) == 1) * (jnp.full(len(x), 1 / len(x)) if weights is None else weights)
+    share = jnp.where(largest.sum(1) == 1, jnp.full(len(x), 1 / len(x)) if weights is None else weights, 0)
     total = share.sum()
     mean = share @ surprise / jnp.where(total > 0, total, 1)
     return mean + unknown(params, x, given, readouts(params))

@@ -135,19 +135,19 @@ def test_the_cross_entropy_pushes_all_rivals_and_the_margin_one(ascent, expected
 
 @pytest.mark.parametrize("options", [{}, {"keep_label": True}, {"ascent": "cross-entropy"}])
 def test_attacked_inputs_stay_at_zero_or_above_where_asked(options):
+    x = jnp.asarray([0.5, 0.3, 0.0, 0.2, 0.0])
     for seed in range(6):
-        model, x = random_classifier(seed), inputs(seed, 1)[0]
+        model = random_classifier(seed)
         delta = margin_pgd(model, x, 0.5, key=KEY, nonnegative=True, **options)
         assert float((x + delta).min()) >= -1e-7
         assert float(jnp.linalg.norm(delta)) <= 0.5 * (1 + 1e-6)
-    free = margin_pgd(random_classifier(0), inputs(0, 1)[0], 0.5, key=KEY)
-    assert float((inputs(0, 1)[0] + free).min()) < -0.01
+    assert float((x + margin_pgd(random_classifier(1), x, 0.5, key=KEY)).min()) < -0.01
 
 
 @pytest.mark.parametrize(("class_size", "nonnegative"), [(1, False), (2, False), (1, True)])
 def test_least_flip_solves_the_quadratic_programme(class_size, nonnegative):
     tested = 0
-    for seed in range(8):
+    for seed in range(30):
         model, x = random_classifier(seed, n=6), inputs(seed + 20, 1, n=6)[0]
         options = {"class_size": class_size}
         k, found = int(label(x, **options)), least_flip(model, x, nonnegative=nonnegative, **options)
@@ -174,12 +174,12 @@ def test_least_flip_solves_the_quadratic_programme(class_size, nonnegative):
                 best = min(best, np.linalg.norm(solved.x))
         tested += 1
         assert found == pytest.approx(best, rel=1e-4)
-    assert tested > 2
+    assert tested > 4
 
 
 def test_least_flip_is_below_what_an_attack_needs_and_is_the_closed_form_where_the_label_is_far():
     far = 0
-    for seed in range(12):
+    for seed in range(40):
         model, x = random_classifier(seed), inputs(seed + 70, 1)[0]
         pushes, leads = (np.asarray(a, np.float64) for a in rivals(model, x))
         if leads.max() >= 0 or np.isneginf(leads).all():
@@ -194,7 +194,7 @@ def test_least_flip_is_below_what_an_attack_needs_and_is_the_closed_form_where_t
             assert found == pytest.approx(bound, rel=1e-5)
             assert not flipped(model, x, pairwise(model, x, 0.98 * bound))
             assert flipped(model, x, pairwise(model, x, min(1.02 * bound, (first - second) / np.sqrt(2))))
-    assert far > 2
+    assert far > 3
 
 
 def test_inputs_without_a_label_and_models_without_a_rival_are_left_alone():
