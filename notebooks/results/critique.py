@@ -10,8 +10,10 @@ raises the sum that is measured. The radius is a tenth of the mean norm of all i
 versions.
 """
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,10 +80,14 @@ def test_of(profile: str, seed: int, inverse_density: float, *, key: jax.Array) 
     """Fresh samples; all densities of a seed threshold the same uniform numbers."""
     S = 1 - 1 / inverse_density
     x = FEATURES.sample(S, 2 * SAMPLES, key=keys_of(seed, key=key)[2])
-    weights = jnp.asarray(importance_of(profile), jnp.float32)
-    return Test(
-        x[:SAMPLES], x[SAMPLES:], weights, jnp.float32(FRACTION * FEATURES.mean_norm(S)), jnp.float32((1 - S) / 2)
-    )
+    weights, norm = jnp.asarray(importance_of(profile), jnp.float32), jnp.float32(radius_of(inverse_density))
+    return Test(x[:SAMPLES], x[SAMPLES:], weights, norm, jnp.float32((1 - S) / 2))
+
+
+@cache
+def radius_of(inverse_density: float) -> float:
+    """The norm of the attacks."""
+    return FRACTION * float(FEATURES.mean_norm(1 - 1 / inverse_density))
 
 
 def train(profile: str, seed: int, inverse_densities, *, key: jax.Array, n_steps: int = STEPS):
@@ -342,6 +348,52 @@ def explained_left_out(x: np.ndarray, y: np.ndarray) -> float:
         missed += np.square(y[i] - np.polyval(line, x[i])).sum()
         spread += np.square(y[i] - y[others].mean()).sum()
     return float(1 - missed / spread)
+
+
+PREDICTORS = {"F": "F", "largest σ²": "spectral", "mean D": "dimensionality", "largest |G|": "interference"}
+PREDICTORS |= {"law, mean": "law", "law, largest": "highest", "law, moved": "moved"}
+"""Name in a table -> variable. The laws are weighted where the outcome is."""
+OUTCOMES = {"equal": (*(f"{name}, {t}" for name in ("V", "ascent") for t in TARGETS), "L′/L", "L′", "L")}
+OUTCOMES["importance"] = ("V, fixed", "ascent, fixed", "L′")
+"""Columns of a table, unweighted and weighted by importance; L′ is the loss under the attack of V, fixed."""
+GROUPS = {"equal importance": ["equal"], "importance 0.9ⁱ": ["decaying"], "both": list(PROFILES)}
+
+
+def arrays_of(data: Any) -> dict[str, np.ndarray]:
+    """Every predictor and outcome of the trained models of a stored dataset, (weighting, profile, density, seed)."""
+    trained, more = data.sel(kind="trained"), data.more.sel(model="trained", drop=True)
+    squared = data.inverse_density.copy(data=[radius_of(float(r)) ** 2 for r in data.inverse_density])
+    found = {name: trained[variable] for name, variable in PREDICTORS.items()}
+    found |= {f"V, {t}": trained.gain.sel(reading=f"one feature, {t}") for t in TARGETS}
+    found["ascent, fixed"] = trained.gain.sel(reading="search, fixed")
+    found |= {f"ascent, {t}": more.sel(further=f"search, {t}") for t in TARGETS[1:]}
+    attacked = trained.clean + squared * found["V, fixed"]
+    found |= {"L′/L": attacked / trained.clean, "L′": attacked, "L": trained.clean}
+    order = ("weighting", "profile", "inverse_density", "seed")
+    return {
+        name: (v if "weighting" in v.dims else v.expand_dims(weighting=list(WEIGHTINGS))).transpose(*order).values
+        for name, v in found.items()
+    }
+
+
+def together(values: np.ndarray, group: str, weighting: str = "equal") -> np.ndarray:
+    """The models of a group side by side, (density, model)."""
+    of_profile = values[WEIGHTINGS.index(weighting)]
+    return np.hstack([of_profile[list(PROFILES).index(name)] for name in GROUPS[group]])
+
+
+def table(arrays: dict[str, np.ndarray], statistic: Callable[..., float]) -> dict[str, np.ndarray]:
+    """A statistic of every predictor (rows) and outcome, unweighted and then weighted: name of a group -> numbers.
+
+    With equal importance nothing is weighted: NaN.
+    """
+    asked = [(name, weighting) for weighting in WEIGHTINGS for name in OUTCOMES[weighting]]
+    found = {group: np.full((len(PREDICTORS), len(asked)), np.nan) for group in GROUPS}
+    for group, (i, predictor), (j, (name, weighting)) in product(GROUPS, enumerate(PREDICTORS), enumerate(asked)):
+        if weighting == "equal" or GROUPS[group] != ["equal"]:
+            x, y = (together(arrays[each], group, weighting) for each in (predictor, name))
+            found[group][i, j] = statistic(x, y)
+    return found
 
 
 def main() -> None:
