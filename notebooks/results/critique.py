@@ -36,6 +36,7 @@ PROFILES = {"equal": 1.0, "decaying": 0.9}
 INVERSE_DENSITIES = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 14.0, 20.0)
 SEEDS = 8
 KEPT = {"seed": 0, "inverse_density": [2.0, 6.0]}  # the models whose weights are stored, to be tested again
+AGAIN, MIXED = range(8, 12), ("trained", "tight frame", "random directions")  # more seeds, of equal importance
 SHARED_INVERSE_DENSITY = 4.0  # of the data on which the models of all densities are compared
 FRACTION, SAMPLES, EACH, CLIMB = 0.1, 2048, 128, 15
 """Radius over the mean norm; samples in each half; those attacked one by one, and the steps of that attack."""
@@ -398,13 +399,15 @@ def table(arrays: dict[str, np.ndarray], statistic: Callable[..., float]) -> dic
 
 def main() -> None:
     """Sweep, and write what the notebook shows."""
-    fixed = {"key": jax.random.key(KEY), "n_steps": STEPS}
-    with ThreadPoolExecutor(2) as executor:  # one batch trains while another is measured
-        data = sweeps.run(
-            point, GRID, store=PATH.with_suffix(".zarr"), batch=len(INVERSE_DENSITIES), executor=executor, **fixed
-        ).load()
-    if data.failed.any() or data.diverged.any():
-        raise RuntimeError("all points must be computed, got failures or models that diverged; see the store")
+    more = GRID | {"profile": ["equal"], "seed": list(AGAIN)}
+    parts = []
+    for grid, store in ((GRID, PATH.with_suffix(".zarr")), (more, PATH.with_name(f"{PATH.stem}_again.zarr"))):
+        settings = {"key": jax.random.key(KEY), "n_steps": STEPS, "batch": len(INVERSE_DENSITIES)}
+        with ThreadPoolExecutor(2) as executor:  # one batch trains while another is measured
+            parts.append(sweeps.run(point, grid, store=store, executor=executor, **settings).load())
+        if parts[-1].failed.any() or parts[-1].diverged.any():
+            raise RuntimeError("all points must be computed, got failures or models that diverged; see the store")
+    data, again = parts
     data = data.drop_vars(["failed", "diverged"])
     data = data.assign_coords(
         kind=list(KINDS),
@@ -413,6 +416,11 @@ def main() -> None:
         further=list(MORE),
         model=["trained", "no superposition"],
     )
+    again = again.assign_coords(kind=list(KINDS)).sel(kind=list(MIXED), profile="equal", drop=True)
+    again = again.rename(seed="again", kind="mixed")
+    equal = {"weighting": 0, "drop": True}
+    data["again_V"], data["again_F"] = again.gain.isel(reading=0, **equal), again.F
+    data["again_law"] = again.highest.isel(**equal)
     for name in ("W", "b"):
         data[name] = data[name].sel(KEPT, drop=True).rename(inverse_density="kept_inverse_density")
     for name, text in _DESCRIPTIONS.items():
@@ -444,6 +452,7 @@ _DESCRIPTIONS = {
     "interference": "largest entry of the Gram matrix off the diagonal, in size, over the largest squared norm",
     "law": "theory.one_feature_gains, weighted or not, mean over features; highest: the largest",
     "moved": "theory.moved_target_gains, weighted or not, mean over features; moved_highest: the largest",
+    "again_V": "gain of one feature, fixed target, of other seeds; with their F and largest law",
     "empty": "share of empty samples among those measured on",
     "W": "weights of two models of seed 0, rounded to 16 bits",
     "b": "biases of the same, rounded to 16 bits",

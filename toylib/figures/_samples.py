@@ -121,8 +121,8 @@ def graded(
     if not named:
         raise ValueError("there must be at least one table, got none; pass name -> table")
     size, wide = 24 * len(rows), 6.5 * max(map(len, rows))
-    height = (size + 34) * len(named) + 111
-    traces, layout = [], framed(title, height, margin={"t": 70, "b": 75, "l": round(wide + 45)}, annotations=[])
+    height = (size + 34) * len(named) + 121
+    traces, layout = [], framed(title, height, margin={"t": 70, "b": 85, "l": round(wide + 45)}, annotations=[])
     look = {"type": "category", "showgrid": False, "linecolor": FAINT}
     gap = 34 / ((size + 34) * len(named) - 34)
     for panel, (name, table) in zip(panels(len(named), 1, (0, gap)), named.items(), strict=True):
@@ -144,7 +144,7 @@ def graded(
             )
         )
         last = panel.y[0] == 0
-        x = axis(x_title if last else "", **look, tickangle=0, tickfont={"size": 10}, showticklabels=last)
+        x = axis(x_title if last else "", standoff=4, **look, tickangle=0, tickfont={"size": 10}, showticklabels=last)
         layout |= panel.axes(x, axis(y_title, **look, autorange="reversed", tickfont={"size": 11}))
         layout["annotations"].append(panel.text(name))
     return Drawing(traces, layout)
