@@ -37,6 +37,8 @@ def test_the_file_says_how_it_was_made(stored):
     models = [len(full.PROFILES), full.SEEDS, len(full.INVERSE_DENSITIES)]
     assert [stored.sizes[name] for name in full.GRID] == models
     assert models[1] * models[2] >= 24
+    assert not set(full.AGAIN) & set(range(full.SEEDS))
+    assert dict(stored.again_V.sizes) == {"again": len(full.AGAIN), "inverse_density": models[2], "mixed": 3}
     assert f"key {full.KEY}" in stored.attrs["setting"]
     assert stored.attrs["command"] == "make results"
     assert Path(full.PATH).stat().st_size <= 250 * 1024
@@ -119,7 +121,8 @@ def test_ascent_finds_the_worst_of_a_circle():
     deltas = radius * (np.cos(angles)[:, None] * rows[0] + np.sin(angles)[:, None] * rows[1])
     worst = (np.square(np.clip((x + deltas) @ W.T @ W + b, 0, None) - x) @ weights).max()
     arrays = [jnp.asarray(value, jnp.float32) for value in (W, b, x, radius, weights)]
-    step, found = full.climb(Params(*arrays[:2]), *arrays[2:], "fixed")
+    ascent = jax.jit(full.climb, static_argnames="target")
+    step, found = ascent(Params(*arrays[:2]), *arrays[2:], target="fixed")
     assert float(step) <= float(found) <= worst * 1.001
     assert float(found) >= 0.98 * worst
 
