@@ -10,7 +10,8 @@ on the same samples. `family` and `setting` say what a model is:
   best constant as bias. 40 is the plain model.
 - "other dimensions": clean, all features in so many hidden dimensions.
 - "stopped early": the plain model after so many of its 4,000 steps.
-- "shrunk": s·W of the plain model, its bias moved to the best constant as far as s² falls from 1; setting s.
+- "k features, shrunk": s·W of the model of k features, its bias moved to the best constant p/2 as s² falls from 1;
+  setting s.
 - the names of attacks of adversarial_training.py: trained under this attack; setting its norm over E‖x‖.
 
 Losses under attack are those of the strongest attack by gradients, on inputs that are not empty, and on the empty one;
@@ -19,6 +20,7 @@ sizes and versions.
 """
 
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -36,22 +38,25 @@ from toylib.training import train_ensemble
 
 KEY, TEST_KEY = 20_261_229, 20_261_230
 SEEDS, DENSITIES = range(20), (0.1, 0.03)
-N_STEPS = 4000
-FEWER, DIMENSIONS = (4, 8, 12, 16, 20, 28, 40), (2, 4, 6, 12)
-STOPS, SHRUNK = (100, 200, 400, 1000), (0.95, 0.9, 0.8, 0.6)
-NORMS = (0.2, 0.4, 0.6, 0.8, 1.0)
-TRAININGS = ("random feature, +", "one step", "noise in the row space")
+FEWER, DIMENSIONS, STOPS = (4, 8, 12, 16, 20, 24, 28, N_FEATURES), (4, 6, 12), (20, 40, 60, 100, 200)
+SHRUNK, FROM = (0.95, 0.9, 0.8, 0.65), (16, 28, N_FEATURES)
+TRAININGS = {
+    "random feature, +": (0.2, 0.4, 0.6, 0.8, 1.0),
+    "one step": (0.1, 0.2, 0.3, 0.4, 0.6),
+    "noise in the row space": (0.2, 0.4, 0.6),
+}
 NORM = 0.4  # of the attack that all models are compared under
 FITTED, PROBED, TESTED, ATTACKED = 8192, 8192, 16_384, 256
 FAMILIES = {
     "fewer features": FEWER,
     "other dimensions": DIMENSIONS,
     "stopped early": STOPS,
-    "shrunk": SHRUNK,
-    **dict.fromkeys(TRAININGS, NORMS),
+    **{f"{k} features, shrunk": SHRUNK for k in FROM},
+    **TRAININGS,
 }
+"""Family -> settings."""
 MODELS = {f"{family}: {setting:g}": (family, setting) for family, settings in FAMILIES.items() for setting in settings}
-FIXED = {"key": jax.random.key(KEY), "test_key": jax.random.key(TEST_KEY), "n_steps": N_STEPS, "batch_size": 256}
+FIXED = {"key": jax.random.key(KEY), "test_key": jax.random.key(TEST_KEY), "n_steps": 4000, "batch_size": 256}
 PATH = Path(__file__).with_suffix(".nc")
 
 
@@ -85,16 +90,16 @@ def models(seed: int, density: float, *, key, n_steps: int, batch_size: int) -> 
             made["fewer features", k] = padded  # the last step stays
             if step in STOPS:
                 made["stopped early", int(step)] = padded
-    plain = made["fewer features", N_FEATURES]
-    for s in SHRUNK:
-        made["shrunk", s] = Params(s * plain.W, s**2 * plain.b + (1 - s**2) * density / 2)
+    for k, s in product(FROM, SHRUNK):
+        W, b = made["fewer features", k]
+        made[f"{k} features, shrunk", s] = Params(s * W, s**2 * b + (1 - s**2) * density / 2)
     for m in DIMENSIONS:
         run = clean(n_features=N_FEATURES, n_hidden=m, snapshots=[n_steps])
         made["other dimensions", m] = Params(*run.params)
-    for training in TRAININGS:
+    for training, norms in TRAININGS.items():
         options = {"key": key, "n_steps": n_steps, "batch_size": batch_size, "scale": 0.1}
-        run = shared.train(seed, density, NORMS, training, **options)
-        made |= {(training, norm): Params(run.params.W[i], run.params.b[i]) for i, norm in enumerate(NORMS)}
+        run = shared.train(seed, density, norms, training, **options)
+        made |= {(training, norm): Params(run.params.W[i], run.params.b[i]) for i, norm in enumerate(norms)}
     return made
 
 
