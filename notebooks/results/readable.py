@@ -33,7 +33,7 @@ from results.adversarial_training import FEATURES, N_FEATURES, N_HIDDEN, cosine_
 from toylib import sweeps
 from toylib.features import Independent
 from toylib.model import Params, loss
-from toylib.robustness import attacked_loss, monosemanticity, probe, rotated, saving, superposition
+from toylib.robustness import KEPT, attacked_loss, monosemanticity, probe, rotated, saving, superposition
 from toylib.training import train_ensemble
 
 KEY, TEST_KEY = 20_261_229, 20_261_230
@@ -137,7 +137,7 @@ def samples(density: float, key: jax.Array) -> dict[str, jax.Array]:
 def measure(model: Params, density: float, inputs: dict[str, jax.Array], key: jax.Array) -> dict[str, float]:
     """All that is stored of a model but its weights."""
     found, radius = superposition(model.W), NORM * mean_norm(density)
-    kept = np.linalg.norm(model.W, axis=0) > 0.5 * float(found.longest)
+    kept = np.linalg.norm(model.W, axis=0) > KEPT * float(found.longest)
     read, nonempty = (probe(model, inputs["fitted"], inputs[name]) for name in ("probed", "probed, not empty"))
     turned, unturned = rotated(model.W, key=key), turned_at_random(model.W, key)
     x, nothing = inputs["attacked"], jnp.zeros((1, N_FEATURES))
