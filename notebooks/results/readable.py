@@ -3,8 +3,8 @@
     make results        about 10 minutes on 2 cores for this script; stopped, it goes on where it was when called again
 
 A labelled dataset (xarray.open_dataset) over seed, density and model; all have 40 features and the schedule of
-adversarial_training.py. A seed has initial weights and a data stream of its own; all models of a density are measured
-on the same samples. `family` and `setting` say what a model is:
+adversarial_training.py. A seed has initial weights, data streams and test samples of its own; all models of a seed
+and density are measured on the same samples. `family` and `setting` say what a model is:
 
 - "fewer features": clean, 8 hidden dimensions, trained on so many features alone; the others have no weight and the
   best constant as bias. 40 is the plain model.
@@ -36,17 +36,17 @@ from toylib.model import Params, loss
 from toylib.robustness import KEPT, attacked_loss, monosemanticity, probe, rotated, saving, superposition
 from toylib.training import train_ensemble
 
-KEY, TEST_KEY = 20_261_229, 20_261_230
+KEY, TEST_KEY = 20_261_231, 20_261_232
 SEEDS, DENSITIES = range(20), (0.1, 0.03)
-FEWER, DIMENSIONS, STOPS = (4, 8, 12, 16, 20, 24, 28, N_FEATURES), (4, 6, 12), (20, 40, 60, 100, 200)
-SHRUNK, FROM = (0.95, 0.9, 0.8, 0.65), (16, 28, N_FEATURES)
+FEWER, DIMENSIONS, STOPS = (4, 8, 10, 12, 14, 16, 18, 20, 24, 28, N_FEATURES), (4, 12), (20, 50, 100, 200)
+SHRUNK, FROM = (0.95, 0.9, 0.8, 0.65), (8, 16, 20, 28, N_FEATURES)
 TRAININGS = {
     "random feature, +": (0.2, 0.4, 0.6, 0.8, 1.0),
     "one step": (0.1, 0.2, 0.3, 0.4, 0.6),
     "noise in the row space": (0.2, 0.4, 0.6),
 }
 NORM = 0.4  # of the attack that all models are compared under
-FITTED, PROBED, TESTED, ATTACKED = 8192, 8192, 16_384, 256
+FITTED, PROBED, NOT_EMPTY, TESTED, ATTACKED = 8192, 8192, 4096, 16_384, 256
 FAMILIES = {
     "fewer features": FEWER,
     "other dimensions": DIMENSIONS,
@@ -65,7 +65,7 @@ def point(seed, density, model, *, key, test_key, n_steps, batch_size) -> dict:
     axes = sweeps.product(seed=seed, density=density, model=model)
     (seed,), (density,), names = axes.values()
     made = models(int(seed), float(density), key=key, n_steps=n_steps, batch_size=batch_size)
-    inputs = samples(float(density), test_key)
+    inputs = samples(int(seed), float(density), test_key)
     rows = [measure(made[MODELS[str(name)]], float(density), inputs, test_key) for name in names]
     found = {name: np.array([row[name] for row in rows], np.float32) for name in rows[0]}
     W = np.zeros((len(names), max(DIMENSIONS), N_FEATURES), np.float32)
@@ -123,15 +123,15 @@ def trained(seed: int, density: float, *, n_features: int, key, n_steps, batch_s
     ).member(0, 0)
 
 
-def samples(density: float, key: jax.Array) -> dict[str, jax.Array]:
-    """Inputs of a density, the same for all models: to fit and measure probes, for the clean loss, to attack."""
+def samples(seed: int, density: float, key: jax.Array) -> dict[str, jax.Array]:
+    """Inputs of a seed and density, for all its models: to fit and measure probes, for the clean loss, to attack."""
     sizes = {"fitted": FITTED, "probed": PROBED, "tested": TESTED, "attacked": 16 * ATTACKED}
-    keys = jax.random.split(jax.random.fold_in(key, round(1000 * density)), len(sizes))
+    keys = jax.random.split(jax.random.fold_in(jax.random.fold_in(key, seed), round(1000 * density)), len(sizes))
     drawn = {
         name: FEATURES.sample(1 - density, size, key=k) for (name, size), k in zip(sizes.items(), keys, strict=True)
     }
     full = {name: x[np.asarray((x > 0).any(1))] for name, x in drawn.items()}
-    return drawn | {"attacked": full["attacked"][:ATTACKED], "probed, not empty": full["probed"]}
+    return drawn | {"attacked": full["attacked"][:ATTACKED], "probed, not empty": full["probed"][:NOT_EMPTY]}
 
 
 def measure(model: Params, density: float, inputs: dict[str, jax.Array], key: jax.Array) -> dict[str, float]:
@@ -186,7 +186,7 @@ def main() -> None:
 
 _SETTING = (
     f"{N_FEATURES} features, {N_HIDDEN} hidden dimensions where not said otherwise; probes fitted on {FITTED} samples "
-    f"and measured on {PROBED} others, clean losses on {TESTED}, attacks of norm {NORM} E|x| on {ATTACKED}, not empty"
+    f"and measured on {PROBED} others, clean losses on {TESTED}, attacks of norm {NORM} E|x| on {ATTACKED} not empty"
 )
 _DESCRIPTIONS = shared._DESCRIPTIONS | {
     "clean_loss": "loss on test samples",

@@ -106,6 +106,7 @@ def test_probes_refuse_what_they_cannot_read():
 
 def test_a_feature_on_each_axis_is_found_again():
     turned = rotated(turn() @ jnp.eye(M, N), key=KEY)
+    np.testing.assert_allclose(turned, np.eye(M, N), atol=1e-5)  # in their order, and with their signs
     assert float(monosemanticity(turned)) == pytest.approx(1, abs=1e-5)
     assert float(monosemanticity(turn() @ jnp.eye(M, N))) < 0.9
 

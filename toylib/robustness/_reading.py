@@ -106,10 +106,11 @@ def monosemanticity(W: jax.Array) -> jax.Array:
 
 
 def rotated(W: jax.Array, *, key: jax.Array, restarts: int = 8) -> jax.Array:
-    """R·W with the rotation R of the hidden space by which its axes come nearest to features, by varimax.
+    """R·W with the orthogonal R by which the axes of the hidden space come nearest to features, by varimax.
 
     The largest found of Σ_u Var_i((RW)_ui²), the variance over features of the squared weights of a unit, summed over
-    units: iterated from random rotations, the best kept. The model is the same function before and after.
+    units: iterated from random rotations, the best kept. Units stand in the order of their top features, whose weights
+    are positive. The model is the same function before and after.
 
     Args:
         W: (m, n).
@@ -143,4 +144,7 @@ def _rotated(W: jax.Array, key: jax.Array, restarts: int) -> jax.Array:
 
     starts = jax.vmap(near)(jax.random.normal(key, (restarts, len(W), len(W)), W.dtype))
     turned = jax.vmap(lambda R: jax.lax.fori_loop(0, _STEPS, step, R))(starts) @ W
-    return turned[jnp.square(turned).var(-1).sum(-1).argmax()]
+    best = turned[jnp.square(turned).var(-1).sum(-1).argmax()]
+    top = jnp.abs(best).argmax(1)
+    sign = jnp.where(jnp.take_along_axis(best, top[:, None], 1) < 0, -1, 1).astype(W.dtype)
+    return (sign * best)[jnp.argsort(top)]
