@@ -112,7 +112,7 @@ def test_a_feature_on_each_axis_is_found_again():
 
 
 def test_opposite_pairs_share_their_units():
-    W = turn() @ jnp.concatenate([jnp.eye(M), -jnp.eye(M)], 1)
+    W = turn() @ jnp.concatenate([jnp.eye(M), -jnp.eye(M), jnp.zeros((M, N - 2 * M))], 1)
     assert float(monosemanticity(rotated(W, key=KEY))) == pytest.approx(0.5, abs=1e-5)
 
 

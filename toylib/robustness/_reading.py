@@ -76,9 +76,9 @@ def _probe(W: jax.Array, X: jax.Array, held_out: jax.Array) -> Probe:
 def _auc(readings: jax.Array, active: jax.Array) -> jax.Array:
     """Mann and Whitney's statistic over the number of pairs, from the mean rank of the active samples."""
     readings, active = jax.lax.sort((readings, active), num_keys=1)
-    at, differs = jnp.arange(len(active)), readings[1:] != readings[:-1]
-    first = jax.lax.cummax(jnp.where(jnp.insert(differs, 0, True), at, 0))  # of the readings that tie
-    last = jax.lax.cummin(jnp.where(jnp.append(differs, True), at, len(at)), reverse=True)
+    at, ends = jnp.arange(len(active)), jnp.pad(readings[1:] != readings[:-1], 1, constant_values=True)
+    first = jax.lax.cummax(jnp.where(ends[:-1], at, 0))  # of the readings that tie
+    last = jax.lax.cummin(jnp.where(ends[1:], at, len(at)), reverse=True)
     ranks = ((first + last + 2) / 2).astype(readings.dtype)
     n_active = active.sum().astype(readings.dtype)
     n_off = len(active) - n_active
