@@ -1,6 +1,6 @@
 """Trains the classifiers of notebook 6, attacks them, and writes what became of them to classifier_*.nc.
 
-    make results        about 8 minutes on 2 cores for this script; stopped, it goes on where it was when called again
+    make results        about 10 minutes on 2 cores for this script; stopped, it goes on where it was when called again
 
 Labelled datasets (xarray.open_dataset). `settings`: 20 linear bottleneck classifiers for each of the settings below,
 their accuracy, and how often an attack makes them predict another class while the label stays. `transfer`: 40

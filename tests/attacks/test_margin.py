@@ -10,7 +10,7 @@ import pytest
 from scipy.optimize import LinearConstraint, minimize
 
 from toylib.attacks import flipped, least_flip, margin_pgd, pairwise, rivals
-from toylib.model import Classifier, Params, label, logits
+from toylib.model import Classifier, label, logits
 
 KEY = jax.random.key(0)
 IDEAL = Classifier(jnp.eye(3), jnp.zeros(3), jnp.eye(3))
@@ -79,13 +79,12 @@ def test_pairwise_gives_the_largest_lead_that_its_norm_allows():
 
 def test_ascent_reaches_the_largest_lead_and_not_more():
     """Five starts find the best of two rivals almost always; no point of the ball has a larger lead."""
-    climb = jax.jit(margin_pgd)
     reached = []
     for seed in range(24):
-        model, x = random_classifier(seed), inputs(seed + 50, 1)[0]
+        model, x = random_classifier(seed, m=3, n=3), inputs(seed + 50, 1, n=3)[0]
         if (k := int(label(x))) < 0:
             continue
-        ends = [logits(model, x + d) for d in (climb(model, x, 0.3, key=KEY), pairwise(model, x, 0.3))]
+        ends = [logits(model, x + d) for d in (margin_pgd(model, x, 0.3, key=KEY), pairwise(model, x, 0.3))]
         found, most = (float(jnp.delete(z, k).max() - z[k]) for z in ends)
         assert found <= most + 1e-5
         reached.append(found > most - 1e-3 * abs(most) - 1e-4)
@@ -108,17 +107,15 @@ def test_success_needs_a_right_start_the_same_label_and_another_prediction():
 
 def test_a_classifier_that_is_exact_is_never_flipped():
     ascents = (margin_pgd, partial(margin_pgd, keep_label=True), partial(margin_pgd, ascent="cross-entropy"))
-    x = inputs(1, 40, n=3)
-    keys = jax.random.split(KEY, 40)
-    for ascent in ascents:
-        deltas = jax.vmap(lambda s, k, ascent=ascent: ascent(IDEAL, s, 0.4, key=k))(x, keys)
-        assert not jax.vmap(partial(flipped, IDEAL))(x, deltas).any()
+    for x in inputs(1, 16, n=3):
+        for ascent in ascents:
+            assert not flipped(IDEAL, x, ascent(IDEAL, x, 0.4, key=KEY))
 
 
 def test_ascent_that_keeps_the_label_finds_what_the_blind_one_oversteps():
     """A bias of 0.04: the least norm is 0.26/√2, and at 0.3/√2 the label is gone; a norm of 0.4 is far beyond both."""
     spoilt, x = IDEAL._replace(b=jnp.asarray([0.0, 0.04, 0.0])), jnp.asarray([0.6, 0.3, 0.0])
-    blind, kept = (margin_pgd(spoilt, x, 0.4, key=KEY, n_steps=400, step=0.02, keep_label=keep) for keep in (0, 1))
+    blind, kept = (margin_pgd(spoilt, x, 0.4, key=KEY, step=0.04, keep_label=keep) for keep in (False, True))
     assert not flipped(spoilt, x, blind)
     assert flipped(spoilt, x, kept)
     assert least_flip(spoilt, x) == pytest.approx(0.26 / np.sqrt(2), rel=1e-5)
@@ -133,15 +130,16 @@ def test_the_cross_entropy_pushes_all_rivals_and_the_margin_one(ascent, expected
     np.testing.assert_allclose(delta / 1e-4, np.array(expected) / np.linalg.norm(expected), atol=3e-3)
 
 
-@pytest.mark.parametrize("options", [{}, {"keep_label": True}, {"ascent": "cross-entropy"}])
+@pytest.mark.parametrize("options", [{}, {"keep_label": True, "ascent": "cross-entropy"}])
 def test_attacked_inputs_stay_at_zero_or_above_where_asked(options):
-    x = jnp.asarray([0.5, 0.3, 0.0, 0.2, 0.0])
+    x, below = jnp.asarray([0.5, 0.3, 0.0]), []
     for seed in range(6):
-        model = random_classifier(seed)
+        model = random_classifier(seed, m=3, n=3)
         delta = margin_pgd(model, x, 0.5, key=KEY, nonnegative=True, **options)
         assert float((x + delta).min()) >= -1e-7
         assert float(jnp.linalg.norm(delta)) <= 0.5 * (1 + 1e-6)
-    assert float((x + margin_pgd(random_classifier(1), x, 0.5, key=KEY)).min()) < -0.01
+        below.append(float((x + margin_pgd(model, x, 0.5, key=KEY)).min()) < -0.01)
+    assert any(below)
 
 
 @pytest.mark.parametrize(("class_size", "nonnegative"), [(1, False), (2, False), (1, True)])
@@ -198,9 +196,9 @@ def test_least_flip_is_below_what_an_attack_needs_and_is_the_closed_form_where_t
 
 
 def test_inputs_without_a_label_and_models_without_a_rival_are_left_alone():
-    dead = Params(jnp.zeros((2, 3)), jnp.zeros(3))
+    dead = jax.tree.map(jnp.zeros_like, IDEAL)
     for attack in (pairwise, partial(margin_pgd, key=KEY)):
-        assert not np.asarray(attack(TURNED, jnp.zeros(3), 0.3)).any()
+        assert not np.asarray(attack(IDEAL, jnp.zeros(3), 0.3)).any()
         assert not np.asarray(attack(dead, X, 0.3)).any()
     assert least_flip(TURNED, jnp.zeros(3)) == np.inf
 
