@@ -360,7 +360,7 @@ def write(name: str, data: xr.Dataset) -> None:
 def kept(octahedra: xr.Dataset) -> xr.Dataset:
     """What is stored of all seeds: antipodes; and the weights of those at the density of `densest`, scale 0.01."""
     at = octahedra.sel(density=densest(octahedra), scale=0.01, drop=True)
-    paired = (octahedra.octahedron.dims + ("feature",), antipodes(octahedra.W.values))
+    paired = ((*octahedra.octahedron.dims, "feature"), antipodes(octahedra.W.values))
     return octahedra.drop_vars(["W", "b"]).assign(antipode=paired, W=at.W, b=at.b)
 
 
