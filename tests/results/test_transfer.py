@@ -59,7 +59,7 @@ def test_stored_gains_are_those_of_the_attack_one_by_one():
 def test_controlled_seeds_are_others():
     data = full.read("controlled")
     assert not set(data.seed.values) & set(full.read("octahedra").seed.values)
-    relabelled, V = (data[name].sel(inputs="all").values for name in ("relabelled", "V"))
+    relabelled, V = (data[name].isel(inputs=0).values for name in ("relabelled", "V"))
     own, other = np.diagonal(V, axis1=1, axis2=2).mean(1), np.diagonal(relabelled, axis1=1, axis2=2).mean(1)
     assert (own > 1.9).all()
     assert (other < 1.6).all()
