@@ -26,7 +26,8 @@ help: ## list the targets
 lab: .venv/.installed ## open JupyterLab on the notebooks
 	@$(LAB) $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
-test: lint unit browser nbval ## run every check: lint, unit and browser tests, notebooks
+# Notebooks before the browser, which runs them again, one after the other, with what has been compiled.
+test: lint unit nbval browser ## run every check: lint, unit tests, notebooks, browser tests
 
 lint: .venv/.installed ## check style and format, notebooks included, and types
 	$(PY) -m ruff check .

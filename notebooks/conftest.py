@@ -6,6 +6,7 @@ nbval runs the cells and decides what a cell's outputs are; whether they equal t
 import os
 from functools import partial
 
+import compiled
 import pytest
 from compare import outputs_difference
 from nbval.plugin import IPyNbCell
@@ -22,6 +23,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Refuse what nbval would run without comparing: cells that were never run, and exempt ones."""
     if isinstance(item, IPyNbCell):
+        os.environ.update(compiled.settings(item.path.name))  # of the kernel, which starts with the first cell
         if item.cell.execution_count is None:
             pytest.fail("this cell has no stored execution; `make notebooks` stores it", pytrace=False)
         if not item.options["check"] or item.options["skip"] or item.options["check_exception"]:

@@ -24,6 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import compiled
 import nbformat
 import numpy as np
 from compare import array
@@ -34,11 +35,20 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 TIMEOUT_S = 240  # for a whole notebook
-DRAWN_S = 5  # for one move of a slider
+DRAWN_S = 20  # for one move of a slider, on a busy machine
 SETTINGS = {
     "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none"},  # else cells out of sight are not drawn
     "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
 }
+STARTUP = f"""def begin():
+    import os, sys
+    sys.path.append({str(Path(compiled.__file__).parent)!r})
+    from compiled import settings
+    sys.path.pop()
+    os.environ.update(settings(os.environ["JPY_SESSION_NAME"]))  # the notebook, as the server names it
+begin()
+del begin
+"""
 CURRENT = "window.jupyterapp.shell.currentWidget"
 
 
@@ -50,6 +60,9 @@ def serve(folder: Path) -> Iterator[str]:
         path = home / "settings" / f"{name}.jupyterlab-settings"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(values))
+    startup = home / "ipython" / "profile_default" / "startup" / "begin.py"
+    startup.parent.mkdir(parents=True)
+    startup.write_text(STARTUP)
     folders = {
         "JUPYTER_CONFIG_DIR": "config",
         "JUPYTER_DATA_DIR": "data",

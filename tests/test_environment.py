@@ -275,7 +275,7 @@ def test_missing_module_is_reported_in_one_line(sandbox, module):
 def test_order_of_the_checks(sandbox):
     sandbox.make("lint")
     _, calls, _ = sandbox.make("-j4", "test")
-    *lint, unit, browser, nbval = calls
+    *lint, unit, nbval, browser = calls
     assert lint == ["-m ruff check .", "-m ruff format --check .", "-m pyrefly check"]
     assert unit.endswith(" tests --ignore tests/test_browser.py")
     assert browser == "-m pytest tests/test_browser.py"

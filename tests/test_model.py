@@ -5,10 +5,12 @@ import re
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+from scipy.special import log_softmax
 
 from toylib.features import Correlated, Independent
-from toylib.model import Params, init, loss, reconstruct
+from toylib.model import Classifier, Params, cross_entropy, evidence, init, label, logits, loss, reconstruct
 
 P = 0.1
 ROOT3 = 1 / np.sqrt(3)
@@ -327,3 +329,133 @@ def test_nan_stays_nan_in_one_kernel_with_a_sum(m, n, name):
     functions = [loss, lambda params, x: loss(params, x, target=jnp.ones_like(x))]
     for function in functions if name == "overflow" else [*functions, mean]:
         assert np.isnan(jax.jit(function)(Params(arrays["W"], arrays["b"]), arrays["x"]))
+
+
+# The classifier
+
+
+def random_classifier(m, n, batch=20):
+    W, b, x, weights, _ = random_case(m, n, batch)
+    R = np.random.default_rng(m + n).normal(size=(m, n))
+    x[:3] = 0  # without a label
+    return (W, b, R), x, weights
+
+
+def classifier_of(W, b, R):
+    return Classifier(*(jnp.asarray(a, jnp.float32) for a in (W, b, R)))
+
+
+def numpy_cross_entropy(W, b, R, x, target, weights, size=1):
+    """One sample after the other, with SciPy's softmax."""
+    total = share = 0.0
+    for sample, wanted, weight in zip(x, target, weights, strict=True):
+        found = (R.T @ (W @ sample) + b).reshape(-1, size).sum(1)
+        sums = wanted.reshape(-1, size).sum(1)
+        if (sums == sums.max()).sum() == 1:
+            total -= weight * log_softmax(found)[sums.argmax()]
+            share += weight
+    return total / share
+
+
+def test_logits_of_a_hand_made_classifier():
+    """Two classes read crosswise, so that a swap of W and R, or of rows and columns, shows."""
+    W, R = np.array([[1.0, 0.0, 2.0, 0.0]]), np.array([[0.0, 1.0, 0.0, -3.0]])
+    model = classifier_of(W, [0.0, 0.1, 0.2, 0.4], R)
+    x = jnp.asarray([0.5, 0.7, 0.25, 0.9])  # hidden: 1
+    np.testing.assert_allclose(logits(model, x), [0, 1.1, 0.2, -2.6], rtol=1e-6)
+    np.testing.assert_allclose(logits(model, x[None], class_size=2), [[1.1, -2.4]], rtol=1e-6)
+    tied = Params(model.W, model.b)
+    np.testing.assert_allclose(logits(tied, x), [1, 0.1, 2.2, 0.4], rtol=1e-6)
+    np.testing.assert_allclose(logits(tied, x), reconstruct(tied, x, linear=True), rtol=1e-6)
+
+
+def test_labels_are_those_of_the_largest_evidence():
+    x = jnp.asarray([[0.2, 0.6, 0.5, 0.0], [0.0, 0.0, 0.0, 0.0], [0.5, 0.25, 0.5, 0.25], [0.1, jnp.nan, 0.2, 0.3]])
+    assert label(x).tolist() == [1, -1, -1, -1]
+    assert label(x, class_size=2).tolist() == [0, -1, -1, -1]
+    np.testing.assert_allclose(evidence(x[0], class_size=2), [0.8, 0.5], rtol=1e-6)
+    assert evidence(x[:2], class_size=4).shape == (2, 1)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_cross_entropy_equals_numpy(size):
+    (W, b, R), x, weights = random_classifier(3, 6)
+    model, samples = classifier_of(W, b, R), jnp.asarray(x, jnp.float32)
+    plain = np.full(len(x), 1 / len(x))
+    target = x[::-1] * 0.9
+    for w in (None, weights):
+        for t in (None, target):
+            options = {
+                name: jnp.asarray(a, jnp.float32) for name, a in (("weights", w), ("target", t)) if a is not None
+            }
+            found = cross_entropy(model, samples, class_size=size, **options)
+            expected = numpy_cross_entropy(W, b, R, x, x if t is None else t, plain if w is None else w, size)
+            assert float(found) == pytest.approx(expected, rel=1e-5)
+
+
+def test_cross_entropy_equals_that_of_optax_where_all_have_a_label():
+    (W, b, _), x, _ = random_classifier(2, 6)
+    tied, samples = params_of(W, b), jnp.asarray(x[3:] + 0.01, jnp.float32)
+    each = optax.losses.softmax_cross_entropy_with_integer_labels(logits(tied, samples), label(samples))
+    assert float(cross_entropy(tied, samples)) == pytest.approx(float(each.mean()), rel=1e-5)
+
+
+def test_inputs_without_a_label_have_no_weight():
+    (W, b, R), x, _ = random_classifier(3, 6)
+    model, samples = classifier_of(W, b, R), jnp.asarray(x, jnp.float32)
+    assert float(cross_entropy(model, samples)) == pytest.approx(float(cross_entropy(model, samples[3:])), rel=1e-6)
+    value, slope = jax.value_and_grad(cross_entropy)(model, samples[:3])
+    assert float(value) == 0
+    assert all(np.array_equal(leaf, np.zeros(leaf.shape)) for leaf in slope)
+    ignorant = classifier_of(0 * W, 0 * b, 0 * R)
+    assert float(cross_entropy(ignorant, samples)) == pytest.approx(np.log(6), rel=1e-6)
+
+
+def test_nan_stays_nan():
+    (W, b, R), x, _ = random_classifier(3, 6)
+    samples = jnp.asarray(x, jnp.float32)
+    for broken in ((W * np.nan, b, R), (W, b * np.nan, R), (W, b, R * np.where(np.eye(3, 6), np.nan, 1))):
+        assert np.isnan(cross_entropy(classifier_of(*broken), samples))
+    model = classifier_of(W, b, R)
+    assert np.isnan(cross_entropy(model, samples.at[4, 1].set(jnp.nan)))
+    assert np.isnan(cross_entropy(model, samples, target=samples.at[4, 1].set(jnp.nan)))
+
+
+def test_gradient_of_the_cross_entropy_equals_finite_differences():
+    (W, b, R), x, weights = random_classifier(3, 6)
+    options = {"weights": jnp.asarray(weights, jnp.float32)}
+    found = jax.grad(lambda p: cross_entropy(p, jnp.asarray(x, jnp.float32), **options))(classifier_of(W, b, R))
+    for which, at in ((0, (1, 4)), (1, (2,)), (2, (0, 5))):
+        values = []
+        for sign in (1, -1):
+            moved = [a.copy() for a in (W, b, R)]
+            moved[which][at] += sign * 1e-6
+            values.append(numpy_cross_entropy(*moved, x, x, weights))
+        assert float(found[which][at]) == pytest.approx((values[0] - values[1]) / 2e-6, rel=1e-3, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (
+            lambda: evidence(jnp.ones(6), class_size=4),
+            ValueError,
+            "class_size must divide the number of features 6, got 4; classes are of equal size",
+        ),
+        (lambda: label(jnp.ones(6), class_size=0), ValueError, "class_size must be at least 1, got 0"),
+        (lambda: evidence(jnp.ones(6, int)), TypeError, "x must be a floating-point array, got int32"),
+        (
+            lambda: logits(Classifier(jnp.ones((2, 3)), jnp.ones(3), jnp.ones((2, 4))), jnp.ones(3)),
+            ValueError,
+            "R must have shape (2, 3), got (2, 4); each feature has a column of R, as of W",
+        ),
+        (
+            lambda: cross_entropy(Params(jnp.ones((2, 3)), jnp.ones(3)), jnp.ones((4, 3)), weights=jnp.ones(4)),
+            ValueError,
+            "weights must sum to 1, got sum 4; divide them by their sum",
+        ),
+    ],
+)
+def test_a_classifier_refuses_what_does_not_fit(call, error, message):
+    with pytest.raises(error, match=re.escape(message)):
+        call()

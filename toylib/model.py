@@ -1,7 +1,8 @@
-"""The toy model x' = ReLU(Wᵀ W x + b), its linear twin, and its loss.
+"""The toy model x' = ReLU(Wᵀ W x + b), its linear twin, and its loss; a classifier through the same bottleneck.
 
 W has shape (m, n) = (n_hidden, n_features); column i is the direction that represents feature i.
-Source: Elhage et al. 2022, section "Experiment Setup" of "Demonstrating Superposition".
+Sources: Elhage et al. 2022, section "Experiment Setup" of "Demonstrating Superposition"; of the classifier Stevinson et
+al. 2026, arXiv 2510.11709.
 """
 
 from typing import NamedTuple
@@ -19,6 +20,18 @@ class Params(NamedTuple):
 
     W: jax.Array
     b: jax.Array
+
+
+class Classifier(NamedTuple):
+    """A linear bottleneck with readouts of its own: W (m, n), b (n,) and R (m, n), evidence Rᵀ W x + b.
+
+    Params(W, b) is the classifier whose readouts are tied, R = W. Training goes on from either: `train(..., loss=
+    cross_entropy, start=Classifier(W, b, R))`.
+    """
+
+    W: jax.Array
+    b: jax.Array
+    R: jax.Array
 
 
 def init(n_features: int, n_hidden: int, *, key: jax.Array, scale: ArrayLike = 0.01) -> Params:
@@ -74,7 +87,7 @@ def relu(z: jax.Array) -> jax.Array:
     return jnp.where(jnp.isnan(z), z, jax.nn.relu(z))
 
 
-def unknown(params: Params, *arrays: jax.Array) -> jax.Array:
+def unknown(params: Params | Classifier, *arrays: jax.Array) -> jax.Array:
     """NaN where ‖W‖²_F is not finite, or b or an array has NaN; else 0. A scalar, without a gradient.
 
     Added to a mean it does what `relu` would inside, but where only the gradient is used, as in a step of training, it
@@ -130,6 +143,120 @@ def loss(
     by_sample = error.sum(0) if importance is None else importance @ error
     total = by_sample @ (jnp.full(len(x), 1 / len(x)) if weights is None else weights)
     return total + unknown(params, x)
+
+
+def evidence(x: jax.Array, *, class_size: int = 1) -> jax.Array:
+    """The evidence of each class, the sum of its features: class c has the features c·class_size and on, as many.
+
+    Args:
+        x: (..., n).
+        class_size: features per class; n is a multiple of it.
+
+    Returns:
+        (..., n / class_size).
+
+    Raises:
+        ValueError, TypeError: no floating-point array, a size below 1 or one that does not divide n.
+
+    >>> import jax.numpy as jnp
+    >>> evidence(jnp.array([0.5, 0.25, 1.0, 0.0]), class_size=2).tolist()
+    [0.75, 1.0]
+    """
+    check_array("x", x, (*np.shape(x)[:-1], None), "its last axis holds the features")
+    n, size = x.shape[-1], check_size("class_size", class_size)
+    if n % size:
+        raise ValueError(f"class_size must divide the number of features {n}, got {size}; classes are of equal size")
+    return x if size == 1 else x.reshape(*x.shape[:-1], n // size, size).sum(-1)
+
+
+def label(x: jax.Array, *, class_size: int = 1) -> jax.Array:
+    """The class with the largest evidence, (...,) int; -1 where two share it, as in an empty input, or x has NaN.
+
+    Args and errors as for `evidence`.
+
+    >>> import jax.numpy as jnp
+    >>> label(jnp.array([[0.5, 0.25], [0.0, 0.0]])).tolist()
+    [0, -1]
+    """
+    found = evidence(x, class_size=class_size)
+    return jnp.where(_largest(found).sum(-1) == 1, found.argmax(-1), -1)
+
+
+def _largest(found: jax.Array) -> jax.Array:
+    """Which entries of the last axis are the largest; none where one is NaN."""
+    return found == found.max(-1, keepdims=True)
+
+
+def readouts(params: Params | Classifier) -> jax.Array:
+    """R (m, n) of a classifier, which is W where it has none of its own."""
+    return params.R if isinstance(params, Classifier) else params.W
+
+
+def logits(params: Params | Classifier, x: jax.Array, *, class_size: int = 1) -> jax.Array:
+    """The evidence of each class in Rᵀ W x + b; the largest is the prediction.
+
+    Args:
+        params: one model; Params has R = W.
+        x: (..., n).
+        class_size: as for `evidence`; b and the readouts of a class add up.
+
+    Returns:
+        (..., n / class_size).
+
+    Raises:
+        ValueError, TypeError: ranks or widths that do not fit, a class_size that does not divide n.
+
+    >>> import jax.numpy as jnp
+    >>> model = Classifier(jnp.eye(2), jnp.array([0.0, 0.5]), jnp.array([[0.0, 2.0], [1.0, 0.0]]))
+    >>> logits(model, jnp.array([0.25, 1.0])).tolist()
+    [1.0, 1.0]
+    """
+    check_model(params, x, (*jnp.shape(x)[:-1], None))
+    check_array("R", readouts(params), params.W.shape, "each feature has a column of R, as of W")
+    found = (x @ params.W.T) @ readouts(params)
+    return evidence(found + jnp.broadcast_to(params.b, found.shape), class_size=class_size)
+
+
+def cross_entropy(
+    params: Params | Classifier,
+    x: jax.Array,
+    *,
+    target: jax.Array | None = None,
+    weights: jax.Array | None = None,
+    class_size: int = 1,
+) -> jax.Array:
+    """-log of the probability that softmax of the logits gives to the label, averaged over the inputs that have one.
+
+    Inputs without a label, empty ones and ties, have no weight, and those with one share what there is, so that the
+    loss of a model that knows nothing is the log of the number of classes at every density.
+
+    Args:
+        params: one model; Params has tied readouts.
+        x: (batch, n).
+        target: (batch, n), whose labels count where these are not those of x, as under attack.
+        weights: (batch,), summing to 1: replaces the plain average, as with `Features.population`.
+        class_size: as for `evidence`.
+
+    Returns:
+        A scalar; 0 where no input has a label, NaN where x, target or the model has NaN, or ‖W‖²_F overflows.
+
+    Raises:
+        ValueError, TypeError: ranks or widths that do not fit, weights that do not sum to 1, a class_size that does
+            not divide n.
+    """
+    check_model(params, x, (None, None))
+    if target is not None:
+        check_array("target", target, x.shape, "it stands beside x, sample by sample")
+    if weights is not None:
+        check_array("weights", weights, (len(x),), "they are one per sample")
+        _check_weights(weights)
+    given = x if target is None else target
+    found, largest = logits(params, x, class_size=class_size), _largest(evidence(given, class_size=class_size))
+    surprise = jax.nn.logsumexp(found, axis=1) - jnp.where(largest, found, 0).sum(1)
+    share = jnp.where(largest.sum(1) == 1, jnp.full(len(x), 1 / len(x)) if weights is None else weights, 0)
+    total = share.sum()
+    mean = share @ surprise / jnp.where(total > 0, total, 1)
+    return mean + unknown(params, x, given, readouts(params))
 
 
 def _check_weights(weights: jax.Array) -> None:

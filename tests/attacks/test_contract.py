@@ -198,7 +198,7 @@ def test_random_attacks_need_a_key(name):
     assert np.array_equal(one, attack(PARAMS, X, 0.4, key=jax.random.split(KEY)[0]))
     for delta in (one, other):
         assert float(jnp.linalg.norm(delta)) <= 0.4 * (1 + 1e-5)
-    if not drawer.startswith("a search"):  # two searches may find one peak
+    if not drawer.startswith(("a search", "margin_pgd")):  # two searches may find one peak
         assert not np.array_equal(one, other)
 
 

@@ -86,12 +86,21 @@ def test_matrices_draws_signed_values_with_one_scale():
     assert [figure.layout[f"yaxis{number}"].title.text for number in ("", "2")] == ["up", ""]
 
 
-# Linked results
+# Tables and linked results
 
 AT = np.array([1.0, 10, 100])
 TITLES = {"title": "Title", "x_title": "across"}
 ABOVE, BELOW = ("F", [1.0, 2, 3]), ("V", [1.0, 4, 2])
+TABLES = {"one": np.array([[0.1, 0.25, 1.0], [-0.004, np.nan, 0.5]]), "two": np.full((2, 3), 0.7)}
+ROWS, COLUMNS = ["F", "the law"], ["fixed", "moved", "cut"]
 PICTURES = {
+    "graded": (
+        (TABLES, ROWS, COLUMNS),
+        {"title": "Title", "x_title": "across", "y_title": "up"},
+        2,
+        {"", "across"},
+        {"up"},
+    ),
     "linked": ((AT, ABOVE, BELOW), {"at": 10.0, **TITLES}, 9, {"", "across", "F"}, {"F", "V"}),
 }
 
@@ -124,3 +133,22 @@ def test_linked_panels_scrub_with_fixed_ranges():
 def test_linked_panels_are_at_a_value_of_the_setting():
     with pytest.raises(ValueError, match=r"^at must be one of x, got 3; pass one of 1, 10, 100$"):
         figures.linked(AT, ABOVE, BELOW, at=3, title="Title", x_title="across")
+
+
+def test_graded_tables_say_their_numbers_and_stand_one_below_the_other():
+    figure = figures.graded(TABLES, ROWS, COLUMNS, **TITLES, y_title="up").figure()
+    for trace, (name, table), note in zip(figure.data, TABLES.items(), figure.layout.annotations, strict=True):
+        equal(trace.z, table)
+        assert (list(trace.y), list(trace.x)) == (ROWS, COLUMNS)
+        assert (trace.zmin, trace.zmax) == (0, 1)
+        assert note.text == name
+    assert [list(line) for line in figure.data[0].text] == [["0.10", "0.25", "1.00"], ["0.00", "", "0.50"]]
+    assert figure.layout.yaxis.domain[0] > figure.layout.yaxis2.domain[1]
+    assert (figure.layout.xaxis.showticklabels, figure.layout.xaxis2.showticklabels) == (False, True)
+
+
+def test_graded_tables_have_the_shape_of_their_names():
+    with pytest.raises(ValueError, match=r"^there must be at least one table, got none; pass name -> table$"):
+        figures.graded({}, ROWS, COLUMNS, **TITLES, y_title="up")
+    with pytest.raises(ValueError, match=r"^one must have shape"):
+        figures.graded({"one": np.ones((3, 2))}, ROWS, COLUMNS, **TITLES, y_title="up")

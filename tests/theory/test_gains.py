@@ -191,3 +191,61 @@ def test_one_feature_gains_miss_units_at_their_threshold():
 def test_one_feature_gains_take_a_share_for_each_unit(on):
     with pytest.raises(ValueError, match=r"^on must have a share in \[0, 1\] for each of the columns of W"):
         theory.one_feature_gains(np.eye(2, 3), on)
+
+
+# The target that moves
+
+
+def test_moved_target_gains_are_what_is_left_without_the_slope_in_the_biases():
+    """On few samples, none within reach of a threshold, gain = linear term of units on + λ²·law, exactly."""
+    rng = np.random.default_rng(3)
+    W, b, x = rng.normal(size=(3, 6)) / 2, rng.normal(size=6) / 3, rng.random((40, 6)) * (rng.random((40, 6)) < 0.4)
+    W[:, 5], weights = 0, np.array([1.0, 0.5, 2, 3, 0.2, 7])
+
+    def errors(push):
+        moved = x + push
+        return (np.square(np.clip(moved @ W.T @ W + b, 0, None) - moved) @ weights).mean()
+
+    radius, z = 5e-5, x @ W.T @ W + b
+    on = z > 0
+    assert np.abs(z)[:, :5].min() > 10 * radius
+    law = theory.moved_target_gains(W, on.mean(0), (x * ~on).mean(0), radius, weights=weights)
+    assert len({round(value, 3) for value in law}) == 6
+    for i in range(5):
+        push = W.T @ W[:, i] / np.sqrt(np.sum((W.T @ W[:, i]) ** 2))
+        linear = (2 * (x - z) * on).mean(0) @ (weights * (push - W.T @ W @ push))
+        gain = errors(radius * push) - errors(0.0)
+        assert (gain - radius * linear) / radius**2 == pytest.approx(law[i], rel=1e-4)
+    assert law[5] == 0
+
+
+def test_a_model_without_superposition_gains_nothing_along_what_it_keeps():
+    W = np.eye(3, 5)
+    np.testing.assert_array_equal(theory.moved_target_gains(W, np.ones(5), np.zeros(5), 0.1), 0)
+    np.testing.assert_array_equal(theory.one_feature_gains(W, np.ones(5)), [1, 1, 1, 0, 0])
+
+
+@pytest.mark.parametrize("name", theory.POLYTOPES)
+def test_moved_target_gains_of_tight_frames_are_those_of_f_less_1(name):
+    W = theory.POLYTOPES[name]
+    m, n = W.shape
+    gains = theory.moved_target_gains(W, np.ones(n), np.zeros(n), 0.3)
+    np.testing.assert_allclose(gains, (n / m - 1) ** 2, atol=1e-12)
+    off = theory.moved_target_gains(W, np.zeros(n), np.full(n, 0.25), 0.5, weights=np.full(n, 2.0))
+    gram = W.T @ W
+    np.testing.assert_allclose(off, 2 + 2 * gram.sum(1) / np.sqrt((gram**2).sum(1)), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"on": np.full(3, 1.1)}, "^on must have a share"),
+        ({"missed": np.zeros(2)}, "^missed must have a number for each column of W"),
+        ({"weights": np.ones(4)}, "^weights must have a number for each column of W"),
+        ({"radius": 0.0}, "^radius must be above 0|^radius must"),
+    ],
+)
+def test_moved_target_gains_check_their_arguments(changed, message):
+    arguments = {"W": np.eye(2, 3), "on": np.ones(3), "missed": np.zeros(3), "radius": 0.1} | changed
+    with pytest.raises(ValueError, match=message):
+        theory.moved_target_gains(**arguments)

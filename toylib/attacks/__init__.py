@@ -6,10 +6,13 @@ without it. Options are bound with functools.partial: `partial(pgd, n_steps=5)` 
 The target is always the clean x, and δ may leave [0, 1]. A dead feature (W_i = 0), a zero gradient and radius 0 give
 δ = 0.
 
+For the classifiers of `model` an attack lets another class win while the label stays: `pairwise`, `margin_pgd`, their
+success `flipped`, and `least_flip`, what the best one needs.
+
 `worst_case` bounds what any attack can do, `vulnerability` measures what one does to many samples, and `audit` and
 `readings` do all of this to one model.
 
-Source: Elhage et al. 2022, "Relationship to Adversarial Robustness".
+Sources: Elhage et al. 2022, "Relationship to Adversarial Robustness"; Stevinson et al. 2026, arXiv 2510.11709.
 """
 
 from toylib.attacks._analytic import analytic, analytic_dataset, random_direction, random_feature
@@ -17,9 +20,11 @@ from toylib.attacks._ascent import latent, one_step, pgd
 from toylib.attacks._audit import NOISE, Audit, Readings, Silence, audit, readings, silence
 from toylib.attacks._certificates import worst_case
 from toylib.attacks._contract import Attack, error, vulnerability
+from toylib.attacks._margin import Ascent, flipped, least_flip, margin_pgd, pairwise, rivals
 
 __all__ = [
     "NOISE",
+    "Ascent",
     "Attack",
     "Audit",
     "Readings",
@@ -28,12 +33,17 @@ __all__ = [
     "analytic_dataset",
     "audit",
     "error",
+    "flipped",
     "latent",
+    "least_flip",
+    "margin_pgd",
     "one_step",
+    "pairwise",
     "pgd",
     "random_direction",
     "random_feature",
     "readings",
+    "rivals",
     "silence",
     "vulnerability",
     "worst_case",

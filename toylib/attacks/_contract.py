@@ -14,7 +14,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from toylib._checks import check_array, check_finite, check_key, check_model, check_real, is_traced
-from toylib.model import Params, relu, unknown
+from toylib.model import Classifier, Params, relu, unknown
 
 
 class Attack(Protocol):
@@ -26,7 +26,9 @@ class Attack(Protocol):
         """Find δ; a deterministic attack ignores the key, a random one raises TypeError without it."""
 
 
-def check_attack(params: Params, x: jax.Array, shape: tuple[int | None, ...], radius: ArrayLike) -> jax.Array:
+def check_attack(
+    params: Params | Classifier, x: jax.Array, shape: tuple[int | None, ...], radius: ArrayLike
+) -> jax.Array:
     """Check what every attack takes (finite params, x of the shape, radius at least 0); return the radius."""
     check_model(params, x, shape)
     for name, value in (("W", params.W), ("b", params.b), ("x", x)):

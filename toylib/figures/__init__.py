@@ -11,7 +11,7 @@ from toylib.figures._curves import histogram, lines, means, scatter, shares, sta
 from toylib.figures._drawing import Axis, Drawing, frames
 from toylib.figures._phase import phase_diagram
 from toylib.figures._polyhedra import branches, polyhedron, stages, story
-from toylib.figures._samples import attacked_models, blocks, gallery, linked, matrices, spectra
+from toylib.figures._samples import attacked_models, blocks, gallery, graded, linked, matrices, spectra
 
 __all__ = [
     "Axis",
@@ -23,6 +23,7 @@ __all__ = [
     "branches",
     "frames",
     "gallery",
+    "graded",
     "histogram",
     "interference",
     "lines",

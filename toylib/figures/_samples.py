@@ -1,4 +1,4 @@
-"""What the data look like, samples, covariance, spectrum; two results over a setting, linked; models beside models."""
+"""What the data look like, samples, covariance, spectrum; tables; two results, linked; models beside models."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from toylib.figures._drawing import Drawing
 from toylib.figures._layout import Label, Panel, around, axis, checked, f4, framed, heatmap, inked, level, names, panels
-from toylib.figures.style import BACKGROUND, BLUE, BLUE_TINT, GREEN, INK, MUTED, ORANGE, SET_COLORS
+from toylib.figures.style import BACKGROUND, BLUE, BLUE_TINT, FAINT, GREEN, INK, MUTED, ORANGE, SET_COLORS
 
 _LINKED = (
     Panel("", (0.0, 0.44), (0.58, 1.0)),
@@ -94,6 +94,57 @@ def matrices(named: Mapping[str, ArrayLike], *, title: str, x_title: str, y_titl
         )
         y = axis("" if panel.number else y_title, autorange="reversed", **features)
         layout |= panel.axes(axis(x_title, **features), y)
+        layout["annotations"].append(panel.text(name))
+    return Drawing(traces, layout)
+
+
+def graded(
+    named: Mapping[str, ArrayLike],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    *,
+    title: str,
+    x_title: str,
+    y_title: str,
+) -> Drawing:
+    """Tables of numbers between 0 and 1, one below the other, each number in a cell that is darker where it is larger.
+
+    Args:
+        named: name -> (rows, columns); what is below 0 has the colour of 0, NaN an empty cell.
+        rows, columns: their names; the rows from the top.
+        title, x_title, y_title: texts; of the axis of columns and of that of rows.
+
+    Raises:
+        ValueError: no table, or one of another shape.
+    """
+    if not named:
+        raise ValueError("there must be at least one table, got none; pass name -> table")
+    size, wide = 24 * len(rows), 6.5 * max(map(len, rows))
+    height = (size + 34) * len(named) + 121
+    traces, layout = [], framed(title, height, margin={"t": 70, "b": 85, "l": round(wide + 45)}, annotations=[])
+    look = {"type": "category", "showgrid": False, "linecolor": FAINT}
+    gap = 34 / ((size + 34) * len(named) - 34)
+    for panel, (name, table) in zip(panels(len(named), 1, (0, gap)), named.items(), strict=True):
+        values = checked(name, table, len(rows), len(columns))
+        traces.append(
+            heatmap(
+                values,
+                1,
+                x=list(columns),
+                y=list(rows),
+                zmin=0,
+                colorscale=((0, BACKGROUND), (1, BLUE_TINT)),
+                showscale=False,
+                text=[["" if np.isnan(value) else f"{value + 0.0:.2f}" for value in line] for line in values.round(2)],
+                texttemplate="%{text}",
+                textfont={"size": 11, "color": INK},
+                hovertemplate="%{y}, %{x}: %{z:.2f}<extra></extra>",
+                **panel.refs,
+            )
+        )
+        last = panel.y[0] == 0
+        x = axis(x_title if last else "", standoff=4, **look, tickangle=0, tickfont={"size": 10}, showticklabels=last)
+        layout |= panel.axes(x, axis(y_title, **look, autorange="reversed", tickfont={"size": 11}))
         layout["annotations"].append(panel.text(name))
     return Drawing(traces, layout)
 

@@ -9,7 +9,7 @@ Robustness" (gains); Saxe, McClelland, Ganguli 2019, arXiv 1810.10531 (growth of
 docstrings.
 """
 
-from toylib.theory._gains import POLYTOPES, one_feature_gains, shared_pairs, silent_gains
+from toylib.theory._gains import POLYTOPES, moved_target_gains, one_feature_gains, shared_pairs, silent_gains
 from toylib.theory._losses import (
     antipodal_pair_loss,
     bias_loss,
@@ -47,6 +47,7 @@ __all__ = [
     "mode_half_time",
     "mode_rates",
     "mode_strength",
+    "moved_target_gains",
     "octahedron_loss",
     "one_feature_gains",
     "pca_plateau",

@@ -109,13 +109,60 @@ def one_feature_gains(W: np.ndarray, on: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: shapes that do not fit, or shares outside [0, 1].
     """
+    on = _shares(W, on)
+    W = np.asarray(W, float)
+    return (_attacks(W) @ _gram(W)) ** 2 @ on
+
+
+def moved_target_gains(
+    W: np.ndarray, on: np.ndarray, missed: np.ndarray, radius: float, *, weights: np.ndarray | None = None
+) -> np.ndarray:
+    """The law of `one_feature_gains` where the target moves too: gain of ‖x + δ - model(x + δ)‖² over λ², δ = λ·Ĝ_i.
+
+    With d = Ĝ_i, (G d)_j what it adds to pre-activation j over λ: a unit that is on and stays on changes its error by
+    2λ(x_j - x'_j)·(d_j - (G d)_j) + λ²(d_j - (G d)_j)², whose first term vanishes in the mean where the biases are
+    trained; one that stays off misses what was added to its feature, 2λ·x_j·d_j + λ²·d_j². So the law is
+    Σ_j P(j on)·(d - G d)_j² + P(j off)·d_j² + (2/λ)·d_j·E[x_j; j off]. It leaves out the units that switch.
+
+    A model whose G is the identity on the features that it represents gains nothing along them: what is counted is how
+    G differs from it, and units that are off while their feature is active.
+
+    Args:
+        W: (m, n).
+        on: (n,), the share of inputs on which each unit is on, z_j > 0, in [0, 1].
+        missed: (n,), E[x_j; unit j off], the mean over all inputs of x_j where its unit is off and of 0 where it is on.
+        radius: λ, L2 norm of the attack, above 0.
+        weights: (n,), importance of each feature; 1 by default.
+
+    Returns:
+        (n,), in units of λ²; 0 for a dead feature.
+
+    Raises:
+        ValueError: shapes that do not fit, shares outside [0, 1], or radius not above 0.
+    """
+    W, on, missed = np.asarray(W, float), _shares(W, on), np.asarray(missed, float)
+    weights = np.ones(W.shape[1]) if weights is None else np.asarray(weights, float)
+    check_real("radius", radius, "it is the norm of the attack", above=0, many=HOST)
+    for name, values in (("missed", missed), ("weights", weights)):
+        if values.shape != on.shape:
+            raise ValueError(
+                f"{name} must have a number for each column of W, {on.shape}, got shape {values.shape}; pass one each"
+            )
+    along = _attacks(W)
+    kept = np.square(along - along @ _gram(W)) @ (weights * on)
+    lost = np.square(along) @ (weights * (1 - on))
+    return kept + lost + (2 / radius) * (along @ (weights * missed))
+
+
+def _shares(W: np.ndarray, on: np.ndarray) -> np.ndarray:
+    """The shares of inputs on which units are on, checked."""
     W, on = np.asarray(W, float), np.asarray(on, float)
     if W.ndim != 2 or on.shape != W.shape[1:] or not ((on >= 0) & (on <= 1)).all():
         raise ValueError(
             f"on must have a share in [0, 1] for each of the columns of W, shape {W.shape}, got shape {on.shape}; pass "
             "(z > 0).mean(0)"
         )
-    return (_attacks(W) @ _gram(W)) ** 2 @ on
+    return on
 
 
 def _gram(W: np.ndarray) -> np.ndarray:

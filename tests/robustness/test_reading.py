@@ -1,0 +1,155 @@
+"""Probes and rotations on models whose answer is known, against SciPy, and against a search of all angles."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import linalg, stats
+
+from toylib.features import Independent
+from toylib.model import Params
+from toylib.robustness import monosemanticity, probe, rotated
+
+N, M, S = 12, 4, 0.8
+KEY = jax.random.key(0)
+FIT, HELD_OUT = (Independent(N).sample(S, 20_000, key=k) for k in jax.random.split(KEY))
+RANDOM = jax.random.normal(KEY, (M, N)) * jnp.linspace(0.2, 1.5, N)[None]
+
+
+def model(W):
+    return Params(jnp.asarray(W, jnp.float32), jnp.full(np.shape(W)[1], 0.3))
+
+
+def turn(m=M):
+    """A rotation."""
+    return jnp.linalg.qr(jax.random.normal(jax.random.key(7), (m, m)))[0]
+
+
+# Probes
+
+
+def test_a_feature_on_an_axis_is_read_and_a_dropped_one_is_not():
+    found = probe(model(turn() @ jnp.eye(M, N)), FIT, HELD_OUT)
+    np.testing.assert_allclose(found.auc[:M], 1, atol=0.01)
+    np.testing.assert_allclose(found.auc[M:], 0.5, atol=0.04)
+    np.testing.assert_allclose(found.explained[:M], 1, atol=1e-5)
+    np.testing.assert_allclose(found.explained[M:], 0, atol=0.01)
+
+
+def test_nothing_is_read_from_a_dead_model():
+    found = probe(model(np.zeros((M, N))), FIT, HELD_OUT)
+    np.testing.assert_allclose(found.auc, 0.5, atol=1e-6)
+    np.testing.assert_allclose(found.explained, 0, atol=0.01)
+
+
+def test_opposite_pairs_are_read_as_often_as_their_closed_form_says():
+    """The reading is a multiple of U - U' with uniform values: positive if the other is off, else in half of the cases.
+
+    Against a sample without the feature: p both others are on and U + U'' > U' (5/6), and so on.
+    """
+    p = 1 - S
+    W = np.concatenate([np.eye(M), -np.eye(M), np.zeros((M, N - 2 * M))], 1)
+    found = probe(model(W), FIT, HELD_OUT)
+    expected = (1 - p) + p * (1 - p) / 2 + p**2 * 5 / 6
+    np.testing.assert_allclose(found.auc[: 2 * M].mean(), expected, atol=0.006)
+    np.testing.assert_allclose(found.explained[: 2 * M].mean(), 0.5, atol=0.01)
+
+
+def test_probes_agree_with_scipy():
+    found = probe(model(RANDOM), FIT, HELD_OUT)
+    hidden, held_out = (
+        np.c_[np.asarray(x, float) @ np.asarray(RANDOM, float).T, np.ones(len(x))] for x in (FIT, HELD_OUT)
+    )
+    for i in (0, 5, N - 1):
+        value, active = np.asarray(HELD_OUT[:, i], float), np.asarray(HELD_OUT[:, i]) > 0
+        readings = held_out @ linalg.lstsq(hidden, np.asarray(FIT[:, i], float) > 0)[0]
+        pairs = stats.mannwhitneyu(readings[active], readings[~active]).statistic / (active.sum() * (~active).sum())
+        assert float(found.auc[i]) == pytest.approx(pairs, abs=1e-4)
+        error = value - held_out @ linalg.lstsq(hidden, np.asarray(FIT[:, i], float))[0]
+        assert float(found.explained[i]) == pytest.approx(1 - (error**2).mean() / value.var(), abs=1e-4)
+
+
+@pytest.mark.parametrize("rank", [M, M - 1])
+def test_r2_of_all_features_adds_up_to_the_rank(rank):
+    """For any W, and each is the diagonal entry of the projector on its rows."""
+    W = RANDOM.at[rank:].set(RANDOM[: M - rank])
+    found = probe(model(W), FIT, HELD_OUT)
+    assert float(found.explained.sum()) == pytest.approx(rank, abs=0.03)
+    wide = np.asarray(W, float)
+    np.testing.assert_allclose(found.explained, np.diag(np.linalg.pinv(wide) @ wide), atol=0.03)
+
+
+def test_length_and_rotation_of_the_hidden_space_do_not_matter_to_a_probe():
+    found, other = (probe(model(W), FIT, HELD_OUT) for W in (RANDOM, 1e-3 * turn() @ RANDOM))
+    np.testing.assert_allclose(found.auc, other.auc, atol=1e-3)
+    np.testing.assert_allclose(found.explained, other.explained, atol=1e-3)
+
+
+def test_a_feature_that_never_varies_has_no_score():
+    found = probe(model(RANDOM), FIT, HELD_OUT.at[:, 2].set(0).at[:, 3].set(1))
+    assert np.isnan(found.auc[2:4]).all()
+    assert np.isnan(found.explained[2:4]).all()
+    assert np.isfinite(found.auc[4:]).all()
+
+
+def test_probes_refuse_what_they_cannot_read():
+    with pytest.raises(ValueError, match="W must be finite"):
+        probe(model(RANDOM.at[0, 0].set(jnp.nan)), FIT, HELD_OUT)
+    with pytest.raises(ValueError, match="x must have shape"):
+        probe(model(RANDOM), FIT, HELD_OUT[:, 1:])
+    with pytest.raises(ValueError, match="held_out must be finite"):
+        probe(model(RANDOM), FIT, HELD_OUT.at[0, 0].set(jnp.inf))
+
+
+# Axes
+
+
+def test_a_feature_on_each_axis_is_found_again():
+    turned = rotated(turn() @ jnp.eye(M, N), key=KEY)
+    np.testing.assert_allclose(turned, np.eye(M, N), atol=1e-5)  # in their order, and with their signs
+    assert float(monosemanticity(turned)) == pytest.approx(1, abs=1e-5)
+    assert float(monosemanticity(turn() @ jnp.eye(M, N))) < 0.9
+
+
+def test_opposite_pairs_share_their_units():
+    W = turn() @ jnp.concatenate([jnp.eye(M), -jnp.eye(M), jnp.zeros((M, N - 2 * M))], 1)
+    assert float(monosemanticity(rotated(W, key=KEY))) == pytest.approx(0.5, abs=1e-5)
+
+
+def test_varimax_is_the_best_of_all_angles():
+    W = np.asarray(RANDOM[:2], float)
+
+    def criterion(B):
+        return np.square(B).var(-1).sum()
+
+    turns = ([[np.cos(t), np.sin(t)], [-np.sin(t), np.cos(t)]] for t in np.linspace(0, np.pi, 2001))
+    best = max(criterion(np.array(R) @ W) for R in turns)
+    turned = rotated(RANDOM[:2], key=KEY)
+    assert criterion(np.asarray(turned, float)) == pytest.approx(best, rel=1e-4)
+    np.testing.assert_allclose(turned.T @ turned, W.T @ W, atol=1e-5)
+
+
+def test_no_rotation_at_random_is_better():
+    def criterion(B):
+        return jnp.square(B).var(-1).sum()
+
+    turns = jax.vmap(lambda A: jnp.linalg.qr(A)[0])(jax.random.normal(KEY, (500, M, M)))
+    assert float(criterion(rotated(RANDOM, key=KEY))) >= float(jax.vmap(criterion)(turns @ RANDOM).max())
+
+
+def test_monosemanticity_of_unequal_units_weighs_them():
+    W = jnp.asarray([[2.0, 1.0, 0.0], [0.0, -1.0, 1.0]])
+    assert float(monosemanticity(W)) == pytest.approx((4 + 1) / 7)
+    assert float(monosemanticity(jnp.zeros((M, N)))) == 0
+    assert np.isnan(monosemanticity(W.at[0, 0].set(jnp.nan)))
+
+
+def test_rotations_refuse_what_they_cannot_turn():
+    with pytest.raises(ValueError, match="W must be finite"):
+        rotated(RANDOM.at[0, 0].set(jnp.nan), key=KEY)
+    with pytest.raises(ValueError, match="restarts must be at least 1"):
+        rotated(RANDOM, key=KEY, restarts=0)
+    with pytest.raises(TypeError, match="key must come from"):
+        rotated(RANDOM, key=0)
+    with pytest.raises(ValueError, match="W must have shape"):
+        monosemanticity(RANDOM[0])
