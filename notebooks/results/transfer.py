@@ -1,6 +1,6 @@
 """Trains the models of notebook 6 between which attacks transfer, and writes what became of them to transfer_*.nc.
 
-    make results        about 10 minutes of one core for this script; stopped, it goes on where it was when called again
+    make results        about 12 minutes of one core for this script; stopped, it goes on where it was when called again
 
 Labelled datasets (xarray.open_dataset). Six features in three dimensions, infinite data, 10,000 steps: `octahedra` has
 three designs by density, initial scale and seed, `exposed` V between those of one density, `controlled` that of more
@@ -360,7 +360,7 @@ def write(name: str, data: xr.Dataset) -> None:
 def kept(octahedra: xr.Dataset) -> xr.Dataset:
     """What is stored of all seeds: antipodes; and the weights of those at the density of `densest`, scale 0.01."""
     at = octahedra.sel(density=densest(octahedra), scale=0.01, drop=True)
-    paired = (octahedra.octahedron.dims + ("feature",), antipodes(octahedra.W.values))
+    paired = ((*octahedra.octahedron.dims, "feature"), antipodes(octahedra.W.values))
     return octahedra.drop_vars(["W", "b"]).assign(antipode=paired, W=at.W, b=at.b)
 
 

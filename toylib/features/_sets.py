@@ -164,7 +164,7 @@ class PartlyCorrelated(_Sets):
             factor.append([term[:, 2].prod() for term in terms])
         return States(active, np.array(on), np.array(off), np.array(factor))
 
-    def _terms(self, number: int) -> list[tuple[float, float, float]]:
+    def _terms(self, number: int) -> list[tuple[int, int, float]]:
         """(on, off, factor) of the ways in which so many given features of a set, and no others of it, are active.
 
         With the common gate open, k of the active features copy it and all others have gates of their own; with the

@@ -128,11 +128,11 @@ def interval_pairs(statistic: Callable[..., float], *tables: ArrayLike) -> Inter
         _over_seeds("entries of pairs", square[apart], None)
     draws = np.random.default_rng(0).integers(k, size=(2000, k))
     values = []
+    flat = [square.ravel() for square in squares]
     for models in draws:
-        rows, columns = np.nonzero(apart[np.ix_(models, models)])
-        if not len(rows):
-            continue
-        values.append(statistic(*(square[models[rows], models[columns]] for square in squares)))
+        rows, columns = models[:, None], models[None]
+        if len(pairs := (k * rows + columns)[rows != columns]):
+            values.append(statistic(*(square[pairs] for square in flat)))
     low, high = np.percentile(values, [2.5, 97.5])
     return Interval(float(statistic(*(square[apart] for square in squares))), float(low), float(high))
 
