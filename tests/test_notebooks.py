@@ -274,7 +274,7 @@ def verdicts(tmp_path_factory) -> dict[str, str]:
     notebook = small(*cases.values())
     notebook.cells[-1].execution_count = None
     nbformat.write(notebook, folder / "1_small.ipynb")
-    for name in ("conftest.py", "compare.py"):
+    for name in ("conftest.py", "compare.py", "compiled.py"):
         shutil.copy(TOP / "notebooks" / name, folder)
     strict = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=60", "--color=no", "-rA", "-W", "error"]
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *strict, str(folder)]
