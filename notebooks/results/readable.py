@@ -1,6 +1,6 @@
 """Trains models under attack and clean models that lose as much, for notebook 6, and writes readable.nc.
 
-    make results        about 10 minutes on 2 cores for this script; stopped, it goes on where it was when called again
+    make results        about 20 minutes of one core for this script; stopped, it goes on where it was when called again
 
 A labelled dataset (xarray.open_dataset) over seed, density and model; all have 40 features and the schedule of
 adversarial_training.py. A seed has initial weights, data streams and test samples of its own; all models of a seed
@@ -15,8 +15,8 @@ and density are measured on the same samples. `family` and `setting` say what a 
 - the names of attacks of adversarial_training.py: trained under this attack; setting its norm over E‖x‖.
 
 Losses under attack are those of the strongest attack by gradients, on inputs that are not empty, and on the empty one;
-`empty` is the share of empty inputs. Of the first seed W and b are there, rounded to 16 bits. Attributes hold key,
-sizes and versions.
+`empty` is the share of empty inputs. W and b are there for the first seed at the first density, rounded to 16 bits.
+Attributes hold key, sizes and versions.
 """
 
 from functools import partial
@@ -173,7 +173,7 @@ def main() -> None:
     data = data.assign_coords(
         family=("model", list(family)), setting=("model", np.array(setting, float)), empty=("density", empty)
     )
-    data = data.assign({name: data[name].isel(seed=0) for name in ("W", "b")}).drop_vars("failed")
+    data = data.assign({name: data[name].isel(seed=0, density=0, drop=True) for name in ("W", "b")}).drop_vars("failed")
     for name in data.data_vars:
         data[name].attrs["description"] = _DESCRIPTIONS[name]
     data.attrs |= {"command": "make results", "setting": _SETTING}
