@@ -307,12 +307,43 @@ def check_rule(lab: Lab) -> None:
     lab.screenshot("tree", baked)
 
 
+def check_transfer(lab: Lab) -> None:
+    """Notebook 6: both outputs are those of the two models that are named, under the attack made on the first."""
+
+    def shown(c: float, norm: float, seeds: tuple[int, int]) -> dict:
+        at = f"tr_copies.sel(copy_probability={c})"
+        W, b = (np.array(lab.evaluate(f"{at}.{leaf}.values[{list(seeds)}]")) for leaf in "Wb")
+        unit = lab.evaluate(f"float(PartlyCorrelated(2, 3, copy_probability={c}).mean_norm(0.9))")
+        x, push = np.array([0, 0.6, 0, 0, 0, 0]), W[0].T @ W[0][:, 0]
+        delta, found = norm * unit * push / np.linalg.norm(push), {}
+        for i in range(2):
+            after, before = (np.maximum(W[i].T @ (W[i] @ v) + b[i], 0) for v in (x + delta, x))
+            found |= {(3 * i, "y"): after, (3 * i + 1, "y"): x, (3 * i + 2, "y"): before}
+        return found
+
+    cell = lab.cell("explorer = explorers.explore(tr_two_models")
+    plot = lab.plot(cell)
+    lab.press(lab.slider(cell, "correlation"), "End")
+    lab.press(lab.slider(cell, "norm"), "Home", "ArrowRight")
+    lab.press(lab.slider(cell, "pair"), "Home", "ArrowRight", "ArrowRight")
+    lab.wait_for_data(plot, shown(1.0, 0.25, (3, 4)))
+    lab.drag(lab.slider(cell, "norm"), 1000)
+    lab.wait_for_data(plot, shown(1.0, 3.0, (3, 4)))
+    lab.screenshot("transfer-explorer", plot)
+    baked = lab.plot(lab.cell("def crit_v_against_f"))
+    for fraction, kind in ((0.0, "trained"), (1.0, "same data")):
+        lab.scrub(baked, fraction)
+        lab.wait_for_data(baked, {(0, "y"): lab.evaluate(f"crit_equal_v.sel(kind='{kind}').mean('seed').values")})
+    lab.screenshot("v-against-f", baked)
+
+
 CHECKS = {
     "1_data_generation.ipynb": check_samples,
     "2_training_dynamics.ipynb": check_story,
     "3_adversarial_attacks.ipynb": check_attack,
     "4_adversarial_training.ipynb": check_robust,
     "5_routes_to_the_octahedron.ipynb": check_rule,
+    "6_conjectures.ipynb": check_transfer,
 }
 
 

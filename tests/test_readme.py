@@ -52,6 +52,18 @@ def test_the_number_of_stored_models_is_that_of_the_file():
         with np.load(results / f"{name}.npz", allow_pickle=False) as stored:
             models += sum(stored[key].size for key in stored.files if key.endswith(column))
     assert f"({models:,} models)" in README
+    models = 0
+    for path in [*results.glob("transfer_*.nc"), *results.glob("classifier_*.nc")]:
+        with xr.open_dataset(path, engine="scipy") as stored:
+            if "failed" in stored:  # the others are measured on models of these
+                models += stored.failed.size
+                assert not stored.failed.any()
+    with xr.open_dataset(results / "critique.nc", engine="scipy") as stored:
+        models += stored.empty.size + stored.again_V.sel(mixed="trained").size
+    with xr.open_dataset(results / "readable.nc", engine="scipy") as stored:
+        made_of_others = stored.family.str.endswith("shrunk") | (stored.family == "stopped early")
+        models += stored.clean_loss.isel(model=~made_of_others.values).size
+    assert f"({models:,} models)" in README
 
 
 def test_the_times_are_those_of_the_stored_run():
