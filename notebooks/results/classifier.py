@@ -1,12 +1,12 @@
 """Trains the classifiers of notebook 6, attacks them, and writes what became of them to classifier_*.nc.
 
-    make results        about 10 minutes on 2 cores for this script; stopped, it goes on where it was when called again
+    make results        about 7 minutes on 2 cores for this script; stopped, it goes on where it was when called again
 
 Labelled datasets (xarray.open_dataset). `settings`: 20 linear bottleneck classifiers for each of the settings below,
 their accuracy, and how often an attack makes them predict another class while the label stays. `transfer`: 40
 classifiers of 6 classes in 2 dimensions for each of four designs, and how often the attacks on one (row) succeed on
 another (column). All are trained on fresh batches by Adam from 0.01 down a cosine; a seed has initial weights and test
-inputs of its own, and ten seeds share a data stream. Attributes hold key, sizes and versions.
+inputs of its own, and two seeds share a data stream. Attributes hold key, sizes and versions.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ from toylib.model import Classifier, Params, cross_entropy, evidence, init, labe
 from toylib.training import train_ensemble
 
 KEY = 20_261_129
-SEEDS, TRANSFER_SEEDS, STREAM = 20, 40, 10
+SEEDS, TRANSFER_SEEDS, STREAM = 20, 40, 2
 INPUTS, ATTACKED, EXACT = 512, 64, 16  # labelled test inputs; of these under gradient ascent; under the exact attack
 FIXED = {"key": jax.random.key(KEY), "n_steps": 3000, "batch_size": 256}
 
@@ -133,12 +133,15 @@ def without_bias(params, x, *, weights, class_size=1) -> jax.Array:
 def trained(features: Features, setting: Setting, seeds: np.ndarray, *, key, n_steps: int, batch_size: int):
     """Classifiers, one for each seed; STREAM of them at a time see one data stream."""
     draw, ends = partial(init, features.n_features, setting.m, scale=0.1), []
+    loss = cross_entropy if setting.bias else without_bias
+    if setting.class_size > 1:
+        loss = partial(loss, class_size=setting.class_size)
+    optimizer = partial(cosine_adam, n_steps=n_steps * setting.longer)
     for block in np.split(seeds, range(STREAM, len(seeds), STREAM)):
         keys = jnp.stack([jax.random.fold_in(key, int(seed)) for seed in block])
         start = jax.vmap(lambda k: draw(key=k))(keys)
         if not setting.tied:
             start = Classifier(*start, jax.vmap(lambda k: draw(key=jax.random.fold_in(k, 1)).W)(keys))
-        loss = partial(cross_entropy if setting.bias else without_bias, class_size=setting.class_size)
         run = train_ensemble(
             features,
             [1 - setting.density],
@@ -148,8 +151,8 @@ def trained(features: Features, setting: Setting, seeds: np.ndarray, *, key, n_s
             n_steps=n_steps * setting.longer,
             batch_size=batch_size,
             start=jax.tree.map(lambda leaf: leaf[None], start),
-            loss=loss if setting.class_size > 1 or not setting.bias else cross_entropy,
-            optimizer=partial(cosine_adam, n_steps=n_steps * setting.longer),
+            loss=loss,
+            optimizer=optimizer,
             learning_rate=0.01,
             snapshots=[n_steps * setting.longer],
             progress=False,
@@ -317,6 +320,8 @@ def point_of_transfer(design, seed, *, key, **budget) -> dict[str, Any]:
         "accuracy": data["accuracy"],
         "own": data["own"],
         "unused": data["unused"],
+        "W": (("hidden", "class"), np.asarray(models.W)),
+        "b": (("class",), np.asarray(models.b)),
         "readouts": (("hidden", "class"), np.asarray(ways)),
         "cosines": (("class", "rival"), np.asarray(alike / (scale[:, :, None] * scale[:, None]))),
     }
@@ -407,6 +412,8 @@ DESCRIPTIONS = {
     "transfer": "of the attacks that flip a model, on inputs that both classify right, the share that flips the other",
     "similarity": "cosine between the interferences of the readouts, their mean taken off",
     "own": "share of the inputs classified right that the attacks on this model flip",
+    "W": "weights; each class has one feature",
+    "b": "biases of the classes",
     "readouts": "readouts of the classes, their mean taken off",
     "cosines": "cosines between these",
 }

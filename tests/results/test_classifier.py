@@ -51,6 +51,35 @@ def test_no_search_beats_the_closed_form_on_safe_inputs_nor_blindness_the_exact_
     assert (data.tested.sel(setting=["m = 2, k/m = 1", "m = 5, k/m = 1"]).sum("seed") >= 1000).all()
 
 
+@pytest.mark.parametrize(("design", "attacked"), [("uncorrelated", 3), ("neighbours on a ring", 11)])
+def test_stored_models_transfer_as_told(design, attacked):
+    """The attacks on a stored model on all others, again in NumPy: per rival, with float64."""
+    data, it = stored("transfer").sel(design=design), full.Setting(full.CLASSES, 2)
+    key = jax.random.fold_in(full.FIXED["key"], 1000 + list(full.DESIGNS).index(design))
+    x = np.asarray(full.labelled(full.DESIGNS[design], it, attacked, full.INPUTS, key=key), np.float64)
+    W, b, R = (data[name].values.astype(float) for name in ("W", "b", "readouts"))
+    right = x.argmax(1)
+
+    def predicted(model, at):
+        return (at @ W[model].T @ R[model] + b[model]).argmax(1)
+
+    deltas = []
+    for sample, k in zip(x, right, strict=True):
+        pushes = W[attacked].T @ (R[attacked] - R[attacked][:, [k]])  # a column per rival
+        z = sample @ W[attacked].T @ R[attacked] + b[attacked]
+        norms = np.linalg.norm(pushes, axis=0)
+        j = np.delete(np.arange(full.CLASSES), k)[np.delete(z - z[k] + it.epsilon * norms, k).argmax()]
+        deltas.append(it.epsilon * pushes[:, j] / norms[j])
+    moved = x + np.array(deltas)
+    kept = moved.argmax(1) == right
+    clean = [predicted(model, x) == right for model in range(full.TRANSFER_SEEDS)]
+    flips = [kept & (predicted(model, moved) != right) for model in range(full.TRANSFER_SEEDS)]
+    tested = [clean[attacked] & flips[attacked] & clean[model] for model in range(full.TRANSFER_SEEDS)]
+    found = [flip[test].mean() for flip, test in zip(flips, tested, strict=True)]
+    np.testing.assert_allclose(found, data.transfer.values[attacked], atol=0.02)
+    assert clean[attacked].mean() == pytest.approx(float(data.accuracy[attacked]), abs=0.005)
+
+
 def test_similarities_are_those_of_the_stored_readouts():
     data = stored("transfer")
     R = jnp.asarray(data.readouts.values)
