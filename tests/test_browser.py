@@ -420,7 +420,8 @@ def test_a_page_draws_and_moves_every_figure(context, site, name):
                 box = slider.bounding_box()
                 reader.page.mouse.click(box["x"] + box["width"] / 3, box["y"] + box["height"] / 2)
                 at = int(slider.input_value())
-                assert 0 < at < len(frames) - 1
+                assert at < len(frames) - 1
+                assert at > 0 or len(frames) == 2
                 reader.wait_for_data(plot, reader.frame(figure, at))
         assert reader.problems == []
 

@@ -142,7 +142,7 @@ def explore(
         play: name of the axis that Play runs through; no Play without one.
         start: name of an axis -> value to begin with, the first by default.
         axes: name=stops: values, or label -> value. Sparsity, norm, step, seed, attack and sample are written with
-            their units.
+            their units. The names draw, play and start are taken.
 
     Raises:
         ValueError: no axis, an axis without stops or with equal ones, or `play` or `start` that names none.

@@ -176,7 +176,7 @@ def frames(
         draw: called with the axis as its keyword, a pure function, such as a picture of this room with all else bound.
         start: name of the axis -> value shown first, and in a static picture; the first by default.
         axis: one keyword, name=stops: values, or label -> value. Sparsity, norm, step, seed, attack and sample are
-            written with their units.
+            written with their units. The names draw and start are taken.
 
     Returns:
         The drawing of the start, with a frame for each stop, a slider and Play and Pause buttons.
