@@ -236,3 +236,29 @@ def test_inputs_without_a_label_and_models_without_a_rival_are_left_alone():
 def test_what_cannot_be_taken(call, error, message):
     with pytest.raises(error, match=re.escape(message)):
         call()
+
+
+def test_one_sample_is_taken_at_a_time():
+    pair = jnp.stack([X, X[::-1]])
+    for call in (lambda: flipped(TURNED, pair, 0.1 * pair), lambda: rivals(TURNED, pair), lambda: least_flip(None, X)):
+        with pytest.raises((ValueError, TypeError), match="jax.vmap takes more samples|Params"):
+            call()
+    each = jax.vmap(partial(flipped, TURNED))(pair, 0.1 * pair)
+    assert each.tolist() == [bool(flipped(TURNED, x, 0.1 * x)) for x in pair]
+
+
+def test_a_model_that_diverged_is_refused_and_gives_nan_where_it_is_traced():
+    for name in ("W", "b", "R"):
+        broken = TURNED._replace(**{name: TURNED._asdict()[name] * jnp.nan})
+        for attack in (pairwise, partial(margin_pgd, key=KEY)):
+            with pytest.raises(ValueError, match=f"{name} must be finite"):
+                attack(broken, X, 0.2)
+            assert jnp.isnan(jax.jit(attack)(broken, X, 0.2)).all()
+        with pytest.raises(ValueError, match=f"{name} must be finite"):
+            least_flip(broken, X)
+
+
+@pytest.mark.parametrize("name", ["keep_label", "nonnegative"])
+def test_choices_are_true_or_false(name):
+    with pytest.raises(TypeError, match=f"^{name} must be True or False, got 'no'"):
+        margin_pgd(TURNED, X, 0.2, key=KEY, **{name: "no"})

@@ -39,7 +39,7 @@ def test_each_model_has_its_panel_and_its_gain():
 
 @pytest.mark.parametrize("number", [0, 5])
 def test_one_to_four_models(number):
-    with pytest.raises(ValueError, match=f"^there must be one to four models, got {number}; split it in two$"):
+    with pytest.raises(ValueError, match=f"^there must be one to four models, got {number}; pass some of them$"):
         figures.attacked_models(X, {str(k): (X, X) for k in range(number)}, title="Title", limits=(0, 1))
 
 

@@ -49,6 +49,8 @@ def test_claims_of_one_name_and_none_at_all_are_refused(folder, tmp_path):
     with pytest.raises(ValueError, match="different names, got R1 dip in 1_one and 3_three; rename one"):
         stored_claims(folder)
     assert "R1 dip" in stored_claims(folder, without="3_three")
+    with pytest.raises(ValueError, match=r"must name a notebook of .*, got '3_three\.ipynb'; leave out its ending"):
+        stored_claims(folder, without="3_three.ipynb")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=r"must have stored claims, got none; run `make notebooks`"):
         stored_claims(tmp_path / "empty")
@@ -97,6 +99,14 @@ def test_a_statement_must_be_whole(tmp_path, old, new):
         read_statements(path)
 
 
+@pytest.mark.parametrize("text", ["", "statement = 3", '[statement]\nsection = "x"', TEXT.replace("[[", "[[a.")])
+def test_statements_must_be_a_list(tmp_path, text):
+    path = tmp_path / "seed.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"^there must be tables \[\[statement\]\], got "):
+        read_statements(path)
+
+
 def test_an_account_shows_verdict_measurement_and_where(folder, tmp_path):
     path = tmp_path / "seed.toml"
     path.write_text(TEXT, encoding="utf-8")
@@ -116,8 +126,14 @@ def test_an_account_shows_verdict_measurement_and_where(folder, tmp_path):
 
 
 def test_an_account_needs_statements_and_their_claims():
-    with pytest.raises(ValueError, match="must have statements, got none"):
+    with pytest.raises(ValueError, match="must have statements that rest on claims, got 0 statements"):
         Account([], {})
+    with pytest.raises(ValueError, match="must have statements that rest on claims, got 1 statements"):
+        Account([Statement("Dynamics", "it falls", (), "a rise")], {})
     statement = Statement("Dynamics", "it falls", ("C1", "C2"), "a rise")
     with pytest.raises(ValueError, match="must rest on claims that are there, got C2; name claims of a register"):
         Account([statement], {"C1": Found(FALLS, "1_one")})
+    with pytest.raises(TypeError, match="claims must be Found, got Claim; take stored_claims"):
+        Account([statement], {"C1": FALLS, "C2": DIPS})
+    alone = Account(iter([statement._replace(claims=("C1",))]), {"C1": Found(FALLS, "")})
+    assert len(alone.statements) == 1

@@ -151,3 +151,24 @@ def test_rotations_refuse_what_they_cannot_turn():
         rotated(RANDOM, key=0)
     with pytest.raises(ValueError, match="W must have shape"):
         monosemanticity(RANDOM[0])
+
+
+def test_nan_is_read_as_nan_where_it_is_traced():
+    with_hole = HELD_OUT[:64].at[3, 1].set(jnp.nan)
+    found = jax.jit(probe)(Params(RANDOM, jnp.zeros(N)), FIT[:64], with_hole)
+    assert jnp.isnan(found.auc).all()
+    assert jnp.isnan(jax.jit(probe)(model(RANDOM * jnp.nan), FIT[:64], HELD_OUT[:64]).auc).all()
+
+
+@pytest.mark.parametrize("scale", [1e-25, 1e10, 1e25])
+def test_the_size_of_the_weights_does_not_matter_to_axes(scale):
+    assert float(monosemanticity(RANDOM * scale)) == pytest.approx(float(monosemanticity(RANDOM)), rel=1e-5)
+    turned = rotated(RANDOM * scale, key=KEY)
+    np.testing.assert_allclose(turned / scale, rotated(RANDOM, key=KEY), atol=1e-4)
+
+
+def test_half_precision_is_taken():
+    half = RANDOM.astype(jnp.bfloat16)
+    assert float(monosemanticity(jnp.full((8, 20), 60, jnp.float16))) == pytest.approx(0.05)
+    assert rotated(half, key=KEY).dtype == jnp.float32
+    assert jnp.isfinite(probe(Params(half, jnp.zeros(N, jnp.bfloat16)), FIT[:64], HELD_OUT[:64]).auc).any()

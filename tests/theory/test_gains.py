@@ -249,3 +249,23 @@ def test_moved_target_gains_check_their_arguments(changed, message):
     arguments = {"W": np.eye(2, 3), "on": np.ones(3), "missed": np.zeros(3), "radius": 0.1} | changed
     with pytest.raises(ValueError, match=message):
         theory.moved_target_gains(**arguments)
+
+
+@pytest.mark.parametrize(("within", "n_sets", "set_size"), [(1, 2, 3), (0.9, 2, 3), (1, 1, 3), (0, 3, 1), (0.5, 3, 3)])
+def test_shared_pairs_take_a_share_that_a_pairing_has(within, n_sets, set_size):
+    with pytest.raises(ValueError, match="no pairing has another share"):
+        theory.shared_pairs(within, n_sets=n_sets, set_size=set_size)
+
+
+@pytest.mark.parametrize(
+    ("W", "b", "source", "message"),
+    [
+        (np.eye(2, 3), np.zeros(1), None, "^b must have a bias for each column of W"),
+        (np.eye(2, 3), 0.0, None, "^b must have a bias for each column of W"),
+        (np.eye(2, 3), np.zeros(3), np.zeros(3), "^source must have the features of W"),
+        (np.zeros(3), np.zeros(3), None, "^source must have the features of W"),
+    ],
+)
+def test_silent_gains_take_a_bias_for_each_feature(W, b, source, message):
+    with pytest.raises(ValueError, match=message):
+        theory.silent_gains(W, b, 0.1, source=source)

@@ -14,7 +14,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from toylib._checks import check_array, check_finite, check_key, check_model, check_real, is_traced
-from toylib.model import Classifier, Params, relu, unknown
+from toylib.model import Classifier, Params, readouts, relu, unknown
 
 
 class Attack(Protocol):
@@ -31,7 +31,7 @@ def check_attack(
 ) -> jax.Array:
     """Check what every attack takes (finite params, x of the shape, radius at least 0); return the radius."""
     check_model(params, x, shape)
-    for name, value in (("W", params.W), ("b", params.b), ("x", x)):
+    for name, value in (("W", params.W), ("b", params.b), ("R", readouts(params)), ("x", x)):
         check_finite(name, value, "attack a model that has not diverged, on finite inputs")
     check_real("radius", radius, "it is an L2 norm", least=0, many="jax.vmap over this function takes more norms")
     return jnp.asarray(radius, jnp.float32)

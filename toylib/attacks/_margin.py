@@ -14,9 +14,9 @@ import numpy as np
 from jax.typing import ArrayLike
 from scipy.optimize import nnls
 
-from toylib._checks import HOST, check_array, check_real, check_size, is_traced
+from toylib._checks import HOST, check_array, check_model, check_real, check_size, is_traced
 from toylib.attacks._contract import check_attack, needed, unit
-from toylib.model import Classifier, Params, evidence, label, logits, readouts
+from toylib.model import Classifier, Params, evidence, label, logits, readouts, unknown
 
 Ascent = Literal["margin", "cross-entropy"]
 
@@ -36,7 +36,8 @@ def flipped(params: Params | Classifier, x: jax.Array, delta: jax.Array, *, clas
     Raises:
         ValueError, TypeError: shapes that do not fit, a class_size that does not divide n.
     """
-    check_array("delta", delta, jnp.shape(x), "it is added to x; jax.vmap over this function takes more")
+    check_model(params, x, (None,))
+    check_array("delta", delta, x.shape, "it is added to x; jax.vmap over this function takes more")
     right, attacked = label(x, class_size=class_size), x + delta
     before, after = (logits(params, at, class_size=class_size).argmax() for at in (x, attacked))
     kept = label(attacked, class_size=class_size) == right
@@ -69,7 +70,8 @@ def pairwise(
     radius = check_attack(params, x, (None,), radius)
     pushes, leads = rivals(params, x, class_size=class_size)
     best = (leads + radius * jnp.linalg.norm(pushes, axis=1)).argmax()
-    return radius * jnp.where(leads[best] > -jnp.inf, unit(pushes)[best], 0)
+    delta = radius * jnp.where(leads[best] > -jnp.inf, unit(pushes)[best], 0)
+    return delta + unknown(params, x, readouts(params))
 
 
 def rivals(params: Params | Classifier, x: jax.Array, *, class_size: int = 1) -> tuple[jax.Array, jax.Array]:
@@ -86,6 +88,7 @@ def rivals(params: Params | Classifier, x: jax.Array, *, class_size: int = 1) ->
     Raises:
         ValueError, TypeError: as `logits`.
     """
+    check_model(params, x, (None,))
     found, right = logits(params, x, class_size=class_size), label(x, class_size=class_size)
     ways = evidence(readouts(params), class_size=class_size).T @ params.W
     rival = (jnp.arange(len(found)) != right) & (right >= 0)
@@ -120,7 +123,7 @@ def margin_pgd(
         step: length of a step, as a part of `radius`, above 0.
         ascent: what the gradient is of, the lead of the best rival or the cross-entropy, which pushes all rivals.
         keep_label: choose among the points at which the label is still that of x, instead of among all.
-        nonnegative: keep x + δ at 0 or above, as features are.
+        nonnegative: keep x + δ at 0 or above, as features are, where x is.
         class_size: features per class.
 
     Returns:
@@ -138,7 +141,10 @@ def margin_pgd(
     check_real("step", step, "it is a part of the norm, such as 0.25", above=0)
     if ascent not in ("margin", "cross-entropy"):
         raise ValueError(f'ascent must be "margin" or "cross-entropy", got {ascent!r}; it is what the gradient is of')
-    options = {"ascent": ascent, "keep_label": bool(keep_label), "nonnegative": bool(nonnegative)}
+    options = {"ascent": ascent, "keep_label": keep_label, "nonnegative": nonnegative}
+    for name, value in (("keep_label", keep_label), ("nonnegative", nonnegative)):
+        if not isinstance(value, bool):
+            raise TypeError(f"{name} must be True or False, got {value!r}; it chooses among points, so pass a bool")
     return _climb(params, x, radius, key, jnp.float32(step), class_size=class_size, **sizes, **options)
 
 
@@ -187,7 +193,7 @@ def _climb(
     start, still = inside(radius * lengths * unit(ways)), jnp.zeros((restarts, len(x)))
     state = (start, look(start)[1], still, look(still)[0])
     *_, best, highest = jax.lax.fori_loop(0, n_steps, move, state)
-    return jnp.where(right >= 0, best[highest.argmax()], 0)
+    return jnp.where(right >= 0, best[highest.argmax()], 0) + unknown(params, x, readouts(params))
 
 
 _rivals = jax.jit(rivals, static_argnames="class_size")
@@ -212,6 +218,7 @@ def least_flip(params: Params | Classifier, x: ArrayLike, *, nonnegative: bool =
         ValueError, TypeError: shapes that do not fit, values that are not finite, traced ones, a class_size that does
             not divide n.
     """
+    check_model(params, jnp.asarray(x), (None,))
     if is_traced(x) or any(map(is_traced, params)):
         raise TypeError(f"x and params must be known, got traced ones; {HOST}")
     sample, size = jnp.asarray(x, jnp.float32), check_size("class_size", class_size)

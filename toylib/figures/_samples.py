@@ -117,8 +117,9 @@ def graded(
     Raises:
         ValueError: no table, or one of another shape.
     """
-    if not named:
-        raise ValueError("there must be at least one table, got none; pass name -> table")
+    if not (named and rows and columns):
+        sizes = f"{len(named)} tables of {len(rows)} rows and {len(columns)} columns"
+        raise ValueError(f"there must be at least one table with a number, got {sizes}; pass name -> table")
     size, wide = 24 * len(rows), 6.5 * max(map(len, rows))
     height = (size + 34) * len(named) + 121
     traces, layout = [], framed(title, height, margin={"t": 70, "b": 85, "l": round(wide + 45)}, annotations=[])
@@ -219,9 +220,13 @@ def blocks(
         unit: what the colours are, beside their scale.
 
     Raises:
-        ValueError: groups that do not add up to k.
+        ValueError: groups that do not add up to k or are empty, limits that do not rise.
     """
     sizes = np.array([*groups.values()], int)
+    if not (sizes.size and (sizes > 0).all() and limits[0] < limits[1]):
+        raise ValueError(
+            f"groups must have models and limits must rise, got {dict(groups)} and {limits}; leave out what is empty"
+        )
     z = checked("table", table, sizes.sum(), sizes.sum())
     ends, middles = np.cumsum(sizes), np.cumsum(sizes) - sizes / 2 + 0.5
     scale = {"title": {"text": unit, "side": "right"}, "len": 0.9}
@@ -251,7 +256,7 @@ def attacked_models(
         ValueError: no model or more than four, or lengths that differ.
     """
     if not 1 <= len(outputs) <= 4:
-        raise ValueError(f"there must be one to four models, got {len(outputs)}; split it in two")
+        raise ValueError(f"there must be one to four models, got {len(outputs)}; pass some of them")
     target = checked("x", x, None)
     features = np.arange(1, len(target) + 1)
     traces, layout = [], framed(title, 360, margin={"t": 95}, barmode="overlay", annotations=[])

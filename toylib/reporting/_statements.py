@@ -56,8 +56,10 @@ def stored_claims(folder: str | Path, *, without: str = "") -> dict[str, Found]:
         without: the name, without its ending, of a notebook to leave out, such as the one that asks.
 
     Raises:
-        ValueError: the folder has no claims, or two of one name.
+        ValueError: the folder has no claims, or two of one name, or no notebook to leave out.
     """
+    if without and not (Path(folder) / f"{without}.ipynb").exists():
+        raise ValueError(f"without must name a notebook of {folder}, got {without!r}; leave out its ending")
     found: dict[str, Found] = {}
     for path in sorted(Path(folder).glob("*.ipynb")):
         if path.stem != without:
@@ -77,10 +79,12 @@ def read_statements(path: str | Path) -> list[Statement]:
     """Read seed.toml: a list [[statement]] of tables with section, says, claims and mind.
 
     Raises:
-        ValueError: a table lacks one of these, has others, or has a value of another type.
+        ValueError: there is no such list; a table lacks one of these, has others, or has a value of another type.
     """
-    statements = []
-    for row in tomllib.loads(Path(path).read_text(encoding="utf-8")).get("statement", ()):
+    statements, rows = [], tomllib.loads(Path(path).read_text(encoding="utf-8")).get("statement")
+    if not (isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows)):
+        raise ValueError(f"there must be tables [[statement]], got {rows!r}; mend {path}")
+    for row in rows:
         texts = [row.get(name) for name in ("section", "says", "mind")]
         claims = row.get("claims")
         listed = isinstance(claims, list) and claims and all(isinstance(name, str) for name in claims)
@@ -100,15 +104,22 @@ class Account:
         """Take statements and claims.
 
         Raises:
-            ValueError: no statement, or one that rests on a claim that is not there.
+            ValueError: no statement, or one that rests on no claim or on one that is not there.
+            TypeError: a claim without its notebook.
         """
-        if not statements:
-            raise ValueError("an account must have statements, got none; read them with read_statements")
+        statements = tuple(statements)
+        if not statements or not all(statement.claims for statement in statements):
+            raise ValueError(
+                f"an account must have statements that rest on claims, got {len(statements)} statements; read them "
+                "with read_statements"
+            )
+        if odd := [type(found).__name__ for found in claims.values() if not isinstance(found, Found)]:
+            raise TypeError(f"claims must be Found, got {odd[0]}; take stored_claims, or Found(claim, notebook)")
         if missing := [name for statement in statements for name in statement.claims if name not in claims]:
             raise ValueError(
                 f"a statement must rest on claims that are there, got {', '.join(missing)}; name claims of a register"
             )
-        self.statements, self.claims = tuple(statements), dict(claims)
+        self.statements, self.claims = statements, dict(claims)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         sections: dict[str, list[Statement]] = {}

@@ -52,7 +52,7 @@ def probe(params: Params, X: jax.Array, held_out: jax.Array) -> Probe:
         check_model(params, x, (None, None))
         check_finite(name, x, _FINITE)
     check_finite("W", params.W, _FINITE)
-    return _probe(params.W, X, held_out)
+    return _probe(*(jnp.asarray(array, jnp.float32) for array in (params.W, X, held_out)))
 
 
 @jax.jit
@@ -75,6 +75,7 @@ def _probe(W: jax.Array, X: jax.Array, held_out: jax.Array) -> Probe:
 
 def _auc(readings: jax.Array, active: jax.Array) -> jax.Array:
     """Mann and Whitney's statistic over the number of pairs, from the mean rank of the active samples."""
+    unread = jnp.isnan(readings).any()  # sorting would rank NaN
     readings, active = jax.lax.sort((readings, active), num_keys=1)
     at, ends = jnp.arange(len(active)), jnp.pad(readings[1:] != readings[:-1], 1, constant_values=True)
     first = jax.lax.cummax(jnp.where(ends[:-1], at, 0))  # of the readings that tie
@@ -83,7 +84,8 @@ def _auc(readings: jax.Array, active: jax.Array) -> jax.Array:
     n_active = active.sum().astype(readings.dtype)
     n_off = len(active) - n_active
     mean_rank = jnp.where(active, ranks, 0).sum() / jnp.where(n_active > 0, n_active, jnp.nan)
-    return (mean_rank - (n_active + 1) / 2) / jnp.where(n_off > 0, n_off, jnp.nan)
+    share = (mean_rank - (n_active + 1) / 2) / jnp.where(n_off > 0, n_off, jnp.nan)
+    return jnp.where(unread, jnp.nan, share)
 
 
 def monosemanticity(W: jax.Array) -> jax.Array:
@@ -100,7 +102,8 @@ def monosemanticity(W: jax.Array) -> jax.Array:
         ValueError, TypeError: W is not a floating-point matrix.
     """
     check_array("W", W, (None, None))
-    mass = jnp.square(W)
+    largest = jnp.abs(W).max()
+    mass = jnp.square((W / jnp.where(largest > 0, largest, 1)).astype(jnp.float32))  # no W is too small or large
     total = mass.sum()
     return jnp.where(total == 0, 0, mass.max(1).sum() / jnp.where(total == 0, 1, total))
 
@@ -128,23 +131,26 @@ def rotated(W: jax.Array, *, key: jax.Array, restarts: int = 8) -> jax.Array:
     check_array("W", W, (None, None))
     check_finite("W", W, _FINITE)
     check_key("key", key)
-    return _rotated(W, key, check_size("restarts", restarts))
+    return _rotated(jnp.asarray(W, jnp.float32), key, check_size("restarts", restarts))
 
 
 @partial(jax.jit, static_argnums=2)
 def _rotated(W: jax.Array, key: jax.Array, restarts: int) -> jax.Array:
-    def near(A: jax.Array) -> jax.Array:
-        left, _, right = jnp.linalg.svd(A)
+    scale = jnp.exp2(jnp.frexp(jnp.abs(W).max())[1].astype(W.dtype))
+    A = W / scale  # entries below 1, so that fourth powers neither vanish nor overflow
+
+    def near(M: jax.Array) -> jax.Array:
+        left, _, right = jnp.linalg.svd(M)
         return left @ right
 
     def step(_: int, R: jax.Array) -> jax.Array:
-        B = R @ W
+        B = R @ A
         slope = B**3 - B * jnp.square(B).mean(-1, keepdims=True)
-        return near(slope @ W.T)
+        return near(slope @ A.T)
 
     starts = jax.vmap(near)(jax.random.normal(key, (restarts, len(W), len(W)), W.dtype))
-    turned = jax.vmap(lambda R: jax.lax.fori_loop(0, _STEPS, step, R))(starts) @ W
-    best = turned[jnp.square(turned).var(-1).sum(-1).argmax()]
+    turned = jax.vmap(lambda R: jax.lax.fori_loop(0, _STEPS, step, R))(starts) @ A
+    best = scale * turned[jnp.square(turned).var(-1).sum(-1).argmax()]
     top = jnp.abs(best).argmax(1)
     sign = jnp.where(jnp.take_along_axis(best, top[:, None], 1) < 0, -1, 1).astype(W.dtype)
     return (sign * best)[jnp.argsort(top)]

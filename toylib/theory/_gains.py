@@ -41,13 +41,15 @@ def silent_gains(W: np.ndarray, b: np.ndarray, radius: float, *, source: np.ndar
     Raises:
         ValueError: a source of other features.
     """
-    W = np.asarray(W, float)
+    W, b = np.asarray(W, float), np.asarray(b, float)
     made_on = W if source is None else np.asarray(source, float)
-    if made_on.shape[-1:] != W.shape[-1:]:
+    if W.ndim < 2 or made_on.ndim < 2 or made_on.shape[-1] != W.shape[-1]:
         raise ValueError(
             f"source must have the features of W {W.shape}, got shape {made_on.shape}; pass a model of the same data"
         )
-    b = np.asarray(b, float)[..., None, :]
+    if b.shape[-1:] != W.shape[-1:]:
+        raise ValueError(f"b must have a bias for each column of W {W.shape}, got shape {b.shape}; pass one each")
+    b = b[..., None, :]
     moves = radius * (_attacks(made_on) @ _gram(W))
     return (np.maximum(b + moves, 0) ** 2 - np.maximum(b, 0) ** 2).sum(-1)
 
@@ -77,6 +79,12 @@ def shared_pairs(within: float, *, n_sets: int, set_size: int) -> float:
         raise ValueError(
             f"within must be 0 for sets of one and 1 for one set, got {within:g} for {n_sets} of {set_size}; there are "
             "no other pairs"
+        )
+    least, most = float(n_sets == 1), set_size // 2 / (set_size / 2)  # a feature of an odd set is left over
+    if n % 2 or not least - 1e-6 <= within <= most + 1e-6:
+        raise ValueError(
+            f"within must lie in [{least:g}, {most:g}] for {n_sets} sets of {set_size}, an even number of features, "
+            f"got {within:g} for {n}; no pairing has another share"
         )
     return n / 2 * ((within**2 / inside if inside else 0.0) + ((1 - within) ** 2 / between if between else 0.0))
 
