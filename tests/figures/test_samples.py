@@ -148,7 +148,7 @@ def test_graded_tables_say_their_numbers_and_stand_one_below_the_other():
 
 
 def test_graded_tables_have_the_shape_of_their_names():
-    with pytest.raises(ValueError, match="with a number, got 0 tables of 2 rows and 3 columns; pass name -> table$"):
+    with pytest.raises(ValueError, match=r"with a number, got 0 tables of 2 rows and 3 columns; pass name -> table$"):
         figures.graded({}, ROWS, COLUMNS, **TITLES, y_title="up")
     with pytest.raises(ValueError, match=r"^one must have shape"):
         figures.graded({"one": np.ones((3, 2))}, ROWS, COLUMNS, **TITLES, y_title="up")
