@@ -72,7 +72,7 @@ mind = "its end"
 
 
 def test_statements_are_read(tmp_path):
-    path = tmp_path / "seed.toml"
+    path = tmp_path / "paper.toml"
     path.write_text(TEXT, encoding="utf-8")
     assert read_statements(path) == [
         Statement("Dynamics", "the loss falls & falls", ("C1", "R1 dip"), "a rise"),
@@ -93,7 +93,7 @@ def test_statements_are_read(tmp_path):
     ],
 )
 def test_a_statement_must_be_whole(tmp_path, old, new):
-    path = tmp_path / "seed.toml"
+    path = tmp_path / "paper.toml"
     path.write_text(TEXT.replace(old, new), encoding="utf-8")
     with pytest.raises(ValueError, match=r"^a statement must have section, says, claims, mind, claims as a list"):
         read_statements(path)
@@ -101,14 +101,14 @@ def test_a_statement_must_be_whole(tmp_path, old, new):
 
 @pytest.mark.parametrize("text", ["", "statement = 3", '[statement]\nsection = "x"', TEXT.replace("[[", "[[a.")])
 def test_statements_must_be_a_list(tmp_path, text):
-    path = tmp_path / "seed.toml"
+    path = tmp_path / "paper.toml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=r"^there must be tables \[\[statement\]\], got "):
         read_statements(path)
 
 
 def test_an_account_shows_verdict_measurement_and_where(folder, tmp_path):
-    path = tmp_path / "seed.toml"
+    path = tmp_path / "paper.toml"
     path.write_text(TEXT, encoding="utf-8")
     bundle = Account(read_statements(path), stored_claims(folder) | {"Q": Found(SCOPED, "")})._repr_mimebundle_()
     assert bundle["text/plain"].splitlines() == [

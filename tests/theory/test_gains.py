@@ -269,3 +269,8 @@ def test_shared_pairs_take_a_share_that_a_pairing_has(within, n_sets, set_size):
 def test_silent_gains_take_a_bias_for_each_feature(W, b, source, message):
     with pytest.raises(ValueError, match=message):
         theory.silent_gains(W, b, 0.1, source=source)
+
+
+def test_silent_gains_take_one_radius():
+    with pytest.raises(ValueError, match=r"^radius must be one norm, got shape \(3,\); call it once for each"):
+        theory.silent_gains(np.eye(2, 3), np.zeros(3), np.ones(3))

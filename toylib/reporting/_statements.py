@@ -76,7 +76,7 @@ def stored_claims(folder: str | Path, *, without: str = "") -> dict[str, Found]:
 
 
 def read_statements(path: str | Path) -> list[Statement]:
-    """Read seed.toml: a list [[statement]] of tables with section, says, claims and mind.
+    """Read paper.toml: a list [[statement]] of tables with section, says, claims and mind.
 
     Raises:
         ValueError: there is no such list; a table lacks one of these, has others, or has a value of another type.

@@ -39,7 +39,7 @@ def silent_gains(W: np.ndarray, b: np.ndarray, radius: float, *, source: np.ndar
         (..., n), 0 for a feature that is dead in the source.
 
     Raises:
-        ValueError: a source of other features.
+        ValueError: a source of other features, a bias that is missing, more than one radius.
     """
     W, b = np.asarray(W, float), np.asarray(b, float)
     made_on = W if source is None else np.asarray(source, float)
@@ -49,6 +49,8 @@ def silent_gains(W: np.ndarray, b: np.ndarray, radius: float, *, source: np.ndar
         )
     if b.shape[-1:] != W.shape[-1:]:
         raise ValueError(f"b must have a bias for each column of W {W.shape}, got shape {b.shape}; pass one each")
+    if np.ndim(radius):
+        raise ValueError(f"radius must be one norm, got shape {np.shape(radius)}; call it once for each")
     b = b[..., None, :]
     moves = radius * (_attacks(made_on) @ _gram(W))
     return (np.maximum(b + moves, 0) ** 2 - np.maximum(b, 0) ** 2).sum(-1)
