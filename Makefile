@@ -26,7 +26,7 @@ help: ## list the targets
 lab: .venv/.installed ## open JupyterLab on the notebooks
 	@$(LAB) $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
-# Notebooks before the browser, which runs them again, one after the other, with what has been compiled.
+# Notebooks before the browser, which runs them again, with what has been compiled.
 test: lint unit nbval browser ## run every check: lint, unit tests, notebooks, browser tests
 
 lint: .venv/.installed ## check style and format, notebooks included, and types
@@ -37,9 +37,9 @@ lint: .venv/.installed ## check style and format, notebooks included, and types
 unit: .venv/.installed ## run the unit tests
 	$(PY) -m pytest $(ON_ALL_CORES) tests --ignore tests/test_browser.py $(ARGS)
 
-# Alone, because what it waits for takes longer on a busy machine; 5 says that there was no test to run.
+# Two at a time, because what they wait for takes longer on a busy machine; 5 says that there was no test to run.
 browser: .venv/.installed ## run the browser tests, where there is a Chromium or Chrome
-	$(PY) -m pytest tests/test_browser.py $(ARGS) || test $$? -eq 5
+	$(PY) -m pytest -n 2 --dist loadgroup tests/test_browser.py $(ARGS) || test $$? -eq 5
 
 faults: .venv/.installed ## kill sweeps at 50 random times, and resume them
 	RANDOM_KILLS=25 $(PY) -m pytest tests/sweeps/test_faults.py -s $(ARGS)

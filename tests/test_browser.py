@@ -19,6 +19,7 @@ from toylib.figures.style import DARK, INK
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(path.name for path in FOLDER.glob("*.ipynb"))
+in_the_small_one = pytest.mark.xdist_group("small")  # one page, which tests use one after the other
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +59,7 @@ def explorer(small) -> tuple[Locator, Locator, Locator, Locator]:
     return cell, plot, small.slider(cell, "curve"), small.slider(cell, "factor")
 
 
+@in_the_small_one
 def test_an_explorer_is_a_live_widget_not_its_picture(small, explorer):
     cell, *_ = explorer
     outputs = next(c for c in small.notebook().cells if "explorer = explore(" in c.source).outputs
@@ -70,6 +72,7 @@ def test_an_explorer_is_a_live_widget_not_its_picture(small, explorer):
     assert cell.get_by_title("curve (arrow keys, Home, End)").count() > 0
 
 
+@in_the_small_one
 def test_an_explorers_slider_moves_by_key_and_mouse(small, explorer):
     cell, plot, slider, _ = explorer
     small.press(slider, "ArrowRight")
@@ -84,6 +87,7 @@ def test_an_explorers_slider_moves_by_key_and_mouse(small, explorer):
         small.wait_for_data(plot, {(0, "y"): CURVES[0]}, within=0.2)
 
 
+@in_the_small_one
 def test_two_sliders_moved_together_cost_one_redraw(small, explorer):
     _, plot, *sliders = explorer
     plot.evaluate("gd => { window.redraws = 0; gd.on('plotly_afterplot', () => { window.redraws += 1 }) }")
@@ -100,6 +104,7 @@ def test_two_sliders_moved_together_cost_one_redraw(small, explorer):
     assert sum(cost == (1, 1) for cost in costs) >= 4, costs  # a busy machine may part the messages once or twice
 
 
+@in_the_small_one
 def test_an_error_is_shown_in_the_explorer(small, explorer):
     cell, plot, slider, _ = explorer
     small.press(slider, "End")
@@ -111,6 +116,7 @@ def test_an_error_is_shown_in_the_explorer(small, explorer):
     assert cell.get_by_text("IndexError").count() == 0
 
 
+@in_the_small_one
 def test_a_cell_that_runs_again_leaves_no_callback_behind(small, explorer):
     cell, plot, *_ = explorer
     open_widgets = "len(__import__('ipywidgets.widgets.widget', fromlist=['_instances'])._instances)"
@@ -128,6 +134,7 @@ def test_a_cell_that_runs_again_leaves_no_callback_behind(small, explorer):
     assert small.evaluate("len(drawn)") == drawn + 1
 
 
+@in_the_small_one
 def test_frames_scrub_in_the_page(small):
     plot = small.plot(small.cell("baked = frames("))
     for fraction, i in ((1.0, 2), (0.5, 1), (0.0, 0)):
@@ -136,6 +143,7 @@ def test_frames_scrub_in_the_page(small):
     small.screenshot("small-frames", plot)
 
 
+@in_the_small_one
 def test_every_figure_is_drawn_without_a_complaint(small):
     small.wait_for_data(small.plot(small.cell("Scatter3d")), {(0, "z"): CURVES[2]})
     assert small.problems == []

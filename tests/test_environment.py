@@ -278,7 +278,7 @@ def test_order_of_the_checks(sandbox):
     *lint, unit, nbval, browser = calls
     assert lint == ["-m ruff check .", "-m ruff format --check .", "-m pyrefly check"]
     assert unit.endswith(" tests --ignore tests/test_browser.py")
-    assert browser == "-m pytest tests/test_browser.py"
+    assert browser == "-m pytest -n 2 --dist loadgroup tests/test_browser.py"
     assert "--nbval --nbval-current-env" in nbval
     assert nbval.endswith(" notebooks")
 
