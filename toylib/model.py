@@ -128,12 +128,7 @@ def loss(
     Raises:
         ValueError, TypeError: ranks or widths that do not fit, or weights that do not sum to 1.
     """
-    check_model(params, x, (None, None))
-    if target is not None:
-        check_array("target", target, x.shape, "it stands beside x, sample by sample")
-    if weights is not None:
-        check_array("weights", weights, (len(x),), "they are one per sample")
-        _check_weights(weights)
+    _check_batch(params, x, target, weights)
     if importance is not None:
         check_array("importance", importance, (x.shape[1],), "it is one factor per feature")
     W, columns = params.W, x.T
@@ -244,12 +239,7 @@ def cross_entropy(
         ValueError, TypeError: ranks or widths that do not fit, weights that do not sum to 1, a class_size that does
             not divide n.
     """
-    check_model(params, x, (None, None))
-    if target is not None:
-        check_array("target", target, x.shape, "it stands beside x, sample by sample")
-    if weights is not None:
-        check_array("weights", weights, (len(x),), "they are one per sample")
-        _check_weights(weights)
+    _check_batch(params, x, target, weights)
     given = x if target is None else target
     found, largest = logits(params, x, class_size=class_size), _largest(evidence(given, class_size=class_size))
     surprise = jax.nn.logsumexp(found, axis=1) - jnp.where(largest, found, 0).sum(1)
@@ -259,7 +249,15 @@ def cross_entropy(
     return mean + unknown(params, x, given, readouts(params))
 
 
-def _check_weights(weights: jax.Array) -> None:
+def _check_batch(
+    params: Params | Classifier, x: jax.Array, target: jax.Array | None, weights: jax.Array | None
+) -> None:
+    check_model(params, x, (None, None))
+    if target is not None:
+        check_array("target", target, x.shape, "it stands beside x, sample by sample")
+    if weights is None:
+        return
+    check_array("weights", weights, (len(x),), "they are one per sample")
     check_real("weights", weights, "they are the shares of the samples", least=0, ndim=1)
     if not is_traced(weights) and abs((total := float(np.asarray(weights).sum())) - 1) > 1e-4:
         raise ValueError(f"weights must sum to 1, got sum {total:.6g}; divide them by their sum")

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import xarray as xr
+from results.adversarial_training import rounding
 
 from toylib import attacks, sweeps
 from toylib.features import Anticorrelated, Correlated, Features, Independent, PartlyCorrelated
@@ -332,15 +333,6 @@ def path(name: str) -> Path:
 def read(name: str) -> xr.Dataset:
     """A stored dataset: "octahedra", "exposed", "controlled", "copies", "starts", "large_40" or "large_100"."""
     return xr.open_dataset(path(name), engine="scipy").load()
-
-
-def rounding(values: np.ndarray) -> dict[str, Any]:
-    """How xarray stores an array in 16 bits: whole numbers times a scale, at most half a scale from the exact ones."""
-    return {
-        "dtype": "int16",
-        "scale_factor": float(np.abs(values).max()) / 32767 or 1.0,
-        "_FillValue": np.int16(-32768),
-    }
 
 
 def write(name: str, data: xr.Dataset) -> None:
