@@ -35,11 +35,11 @@ lint: .venv/.installed ## check style and format, notebooks included, and types
 	$(PY) -m pyrefly check
 
 unit: .venv/.installed ## run the unit tests
-	$(PY) -m pytest $(ON_ALL_CORES) tests --ignore tests/test_browser.py $(ARGS)
+	$(PY) -m pytest $(ON_ALL_CORES) tests --ignore-glob "tests/test_browser*" $(ARGS)
 
 # Two at a time, because what they wait for takes longer on a busy machine; 5 says that there was no test to run.
 browser: .venv/.installed ## run the browser tests, where there is a Chromium or Chrome
-	$(PY) -m pytest -n 2 --dist loadgroup tests/test_browser.py $(ARGS) || test $$? -eq 5
+	$(PY) -m pytest -n 2 --dist loadgroup tests/test_browser*.py $(ARGS) || test $$? -eq 5
 
 faults: .venv/.installed ## kill sweeps at 50 random times, and resume them
 	RANDOM_KILLS=25 $(PY) -m pytest tests/sweeps/test_faults.py -s $(ARGS)
@@ -48,13 +48,13 @@ nbval: .venv/.installed ## run every notebook and compare every stored output
 	$(PY) -m pytest $(ON_ALL_CORES) -p no:cacheprovider --nbval --nbval-current-env --nbval-cell-timeout=300 notebooks $(ARGS)
 
 notebooks: .venv/.installed ## run every notebook and store its outputs
-	$(PY) notebooks/store.py $(ARGS)
+	$(PY) tools/store.py $(ARGS)
 
 results: .venv/.installed ## compute the full-size results the notebooks show
 	@set -e; for script in notebooks/results/*.py; do echo "$$script"; PYTHONPATH=notebooks $(PY) "$$script"; done
 
 bench: .venv/.installed ## run the benchmarks
-	PYTHONPATH=notebooks:tests $(PY) -m benchmarks $(ARGS)
+	PYTHONPATH=notebooks:tools:tests $(PY) -m benchmarks $(ARGS)
 
 bench-peers: ## make the environment of PyTorch that bench compares with (5 GB on Linux)
 	@echo "On Linux PyTorch brings 5 GB of libraries for GPUs; torch.compile takes a C++ compiler."

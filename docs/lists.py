@@ -78,8 +78,8 @@ def register(notebooks: Mapping[str, NotebookNode], criteria: Mapping[str, Crite
 
 _ABOUT = (
     "What is said, by whom, what was measured, and whether it holds. Verdicts are decided by code, with criteria that "
-    "are kept in `notebooks/criteria.toml`; brackets hold 95 % intervals. A claim holds, holds within a stated scope, "
-    "fails, or is undecided, where the interval or the certificate cannot tell. "
+    "are kept in `notebooks/results/criteria.toml`; brackets hold 95 % intervals. A claim holds, holds within a stated "
+    "scope, fails, or is undecided, where the interval or the certificate cannot tell. "
     "[How the numbers are made](numbers.md) says more, and how to reproduce one."
 )
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
-sys.path.insert(0, str(ROOT / "notebooks"))  # captions.py, compare.py
+sys.path.insert(0, str(ROOT / "tools"))  # captions.py, compare.py
 
 try:
     import lists
@@ -49,7 +49,7 @@ def gather(notebooks: Path, folder: Path) -> None:
         except (ValueError, LookupError) as error:
             sys.exit(f"{notebooks / name}.ipynb has no page: {error}")
     try:
-        criteria = read_criteria(ROOT / "notebooks" / "criteria.toml")
+        criteria = read_criteria(ROOT / "notebooks" / "results" / "criteria.toml")
         texts = lists.reference() | {"claims.md": lists.register(stored, criteria)}
         texts["speed_table.md"] = lists.speed(json.loads((DOCS / "speed.json").read_text(encoding="utf-8")))
         texts["cards.md"] = lists.cards(stored, (ROOT / "README.md").read_text(encoding="utf-8"))

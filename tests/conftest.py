@@ -1,15 +1,18 @@
 """Strict numerics and no progress bars while testing; a count of what JAX compiles."""
 
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
 import pytest
 import small
 from hypothesis import settings
-from lab import BROWSER
+from lab import BROWSER, browse, serve
+from playwright.sync_api import BrowserContext
 
 os.environ["TQDM_DISABLE"] = "1"
 
@@ -20,7 +23,7 @@ settings.register_profile("toylib", deadline=None, derandomize=True, database=No
 settings.load_profile("toylib")
 
 
-collect_ignore = ["test_browser.py", "test_store.py"]
+collect_ignore = [*(path.name for path in Path(__file__).parent.glob("test_browser*.py")), "test_store.py"]
 if BROWSER or os.environ.get("REQUIRE_BROWSER") == "1":
     collect_ignore.clear()
 
@@ -56,6 +59,24 @@ def site(tmp_path_factory) -> Path:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
+
+
+@pytest.fixture(scope="session")
+def context() -> Iterator[BrowserContext]:
+    """A window of the system's Chromium."""
+    with browse() as context:
+        yield context
+
+
+@pytest.fixture(scope="session")
+def address(tmp_path_factory, stored) -> Iterator[str]:
+    """JupyterLab on a copy of the notebooks and some small ones; return its address."""
+    folder = tmp_path_factory.mktemp("lab") / "notebooks"
+    shutil.copytree(Path(__file__).parents[1] / "notebooks", folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(stored, folder)
+    small.write_broken(folder)
+    with serve(folder) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """A small notebook with what ours have: an explorer, a drawing that scrubs, and a 3-D figure of plotly itself."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +8,9 @@ from pathlib import Path
 import nbformat
 import numpy as np
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from store import METADATA
 
-FOLDER = Path(__file__).parents[1] / "notebooks"
+STORE = Path(__file__).parents[1] / "tools" / "store.py"
 CURVES = np.float32([[0.0, 1.0, 3.0], [2.0, 0.5, -1.0], [0.25, 0.0, 1.5]])
 
 CELLS = [
@@ -34,17 +34,21 @@ baked""",
 
 def run_store(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run `store.py` as `make notebooks` does, on another folder."""
-    command = [sys.executable, "-W", "error", str(folder / "store.py")]
+    command = [sys.executable, "-W", "error", STORE, *sorted(folder.glob("*.ipynb"))]
     return subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
 
 
 def write(folder: Path) -> Path:
-    """Write the notebook, not run yet, and all that stores it to a folder; return its path."""
-    for name in ("store.py", "compare.py", "captions.py"):
-        shutil.copy(FOLDER / name, folder)
+    """Write the notebook, not run yet, to a folder; return its path."""
     path = folder / "0_small.ipynb"
     cells = []
     for i, source in enumerate(CELLS):
         cells += [new_code_cell(source, id=f"cell-{i}"), new_markdown_cell("*A figure.*", id=f"caption-{i}")]
     nbformat.write(new_notebook(cells=cells), path)
     return path
+
+
+def write_broken(folder: Path) -> None:
+    """Write a notebook whose second cell fails."""
+    cells = [new_code_cell("print(1)"), new_code_cell("1 / 0"), new_code_cell("print(2)")]
+    nbformat.write(new_notebook(cells=cells, metadata=METADATA), folder / "0_broken.ipynb")

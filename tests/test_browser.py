@@ -1,6 +1,5 @@
 """Notebooks in JupyterLab and the site from disk, in a real browser: every slider moved, every plot read back."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,36 +7,16 @@ import nbformat
 import numpy as np
 import pytest
 from compare import PLOTLY, WIDGET
-from lab import Lab, browse, opened, serve
-from nbformat.v4 import new_code_cell, new_notebook
-from playwright.sync_api import BrowserContext, Locator
+from lab import Lab, opened
+from playwright.sync_api import Locator
 from reader import DRAWN, reading
 from small import CURVES
-from store import METADATA
 
 from toylib.figures.style import DARK, INK
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(path.name for path in FOLDER.glob("*.ipynb"))
 in_the_small_one = pytest.mark.xdist_group("small")  # one page, which tests use one after the other
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory, stored) -> Iterator[str]:
-    """JupyterLab on a copy of the notebooks and the small one."""
-    folder = tmp_path_factory.mktemp("lab") / "notebooks"
-    shutil.copytree(FOLDER, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(stored, folder)
-    cells = [new_code_cell("print(1)"), new_code_cell("1 / 0"), new_code_cell("print(2)")]
-    nbformat.write(new_notebook(cells=cells, metadata=METADATA), folder / "0_broken.ipynb")
-    with serve(folder) as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def context() -> Iterator[BrowserContext]:
-    with browse() as context:
-        yield context
 
 
 @pytest.fixture(scope="module")

@@ -277,8 +277,8 @@ def test_order_of_the_checks(sandbox):
     _, calls, _ = sandbox.make("-j4", "test")
     *lint, unit, nbval, browser = calls
     assert lint == ["-m ruff check .", "-m ruff format --check .", "-m pyrefly check"]
-    assert unit.endswith(" tests --ignore tests/test_browser.py")
-    assert browser == "-m pytest -n 2 --dist loadgroup tests/test_browser.py"
+    assert unit.endswith(" tests --ignore-glob tests/test_browser*")
+    assert browser == "-m pytest -n 2 --dist loadgroup tests/test_browser*.py"
     assert "--nbval --nbval-current-env" in nbval
     assert nbval.endswith(" notebooks")
 

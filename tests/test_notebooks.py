@@ -28,8 +28,10 @@ OPENING = ("Question", "You will see", "Paper", "Runs in", "Notation")
 FIGURE = "display({{'application/vnd.plotly.v1+json': {{'data': [{{'y': [0.0, {y}]}}], 'layout': {{}}}}}}, raw=True)"
 
 
-def test_there_are_notebooks():
+def test_jupyterlab_shows_notebooks_and_their_results():
+    shown = {path.name for path in (TOP / "notebooks").iterdir() if path.name[0] not in "._"}
     assert NOTEBOOKS
+    assert shown == {"conftest.py", "results", *(path.name for path in NOTEBOOKS)}
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
@@ -274,10 +276,10 @@ def verdicts(tmp_path_factory) -> dict[str, str]:
     notebook = small(*cases.values())
     notebook.cells[-1].execution_count = None
     nbformat.write(notebook, folder / "1_small.ipynb")
-    for name in ("conftest.py", "compare.py", "compiled.py"):
-        shutil.copy(TOP / "notebooks" / name, folder)
+    shutil.copy(TOP / "notebooks" / "conftest.py", folder)
     strict = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=60", "--color=no", "-rA", "-W", "error"]
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *strict, str(folder)]
+    strict += ["-o", f"pythonpath={TOP / 'tools'}", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", *strict, str(folder)]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
     found = {int(i): verdict for verdict, i in re.findall(r"^(PASSED|FAILED|ERROR) .*::Cell (\d+)", done.stdout, re.M)}
     assert len(found) == len(cases), done.stdout + done.stderr

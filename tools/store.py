@@ -1,4 +1,4 @@
-"""Execute the notebooks and store them with their pictures: `python notebooks/store.py [notebook ...]` (default: all).
+"""Execute the notebooks and store them with their pictures: `python tools/store.py [notebook ...]` (default: all).
 
 A stored notebook reads everywhere: each plotly figure has a picture (image/png) beside it, drawn here from the
 figure's JSON, which takes a Chromium or Chrome; running a notebook does not. An output that agrees with the stored one
@@ -30,8 +30,9 @@ from nbclient.exceptions import CellControlSignal
 from nbformat import NotebookNode
 from PIL import Image
 
-PICTURES = Path(__file__).parent / "pictures"
-PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
+ROOT = Path(__file__).parents[1]
+PICTURES = ROOT / "docs" / "pictures"
+PYPROJECT = ROOT / "pyproject.toml"
 LIMIT = 2**20  # bytes a notebook
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -72,7 +73,7 @@ def check(output: NotebookNode) -> None:
 async def draw(output: NotebookNode, browser: kaleido.Kaleido) -> None:
     """Add the picture of its figure to an output, as large as the figure: JupyterLab swaps one for the other.
 
-    A figure whose `layout.meta` names a "picture" has it written to pictures/ too, for README.md.
+    A figure whose `layout.meta` names a "picture" has it written to docs/pictures/ too, for README.md.
     """
     drawn = await browser.calc_fig(output.data[PLOTLY], opts={"format": "png"})
     with Image.open(io.BytesIO(drawn)) as image, io.BytesIO() as file:
@@ -165,5 +166,5 @@ async def main(paths: list[Path]) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("notebooks", nargs="*", type=Path, default=sorted(Path(__file__).parent.glob("*.ipynb")))
+    parser.add_argument("notebooks", nargs="*", type=Path, default=sorted((ROOT / "notebooks").glob("*.ipynb")))
     asyncio.run(main(parser.parse_args().notebooks))
