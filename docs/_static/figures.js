@@ -4,7 +4,7 @@
 {
   const AT_ONCE = { mode: "immediate", frame: { duration: 0, redraw: true }, transition: { duration: 0 } };
   const PAUSE = 120; // ms a frame is shown at least, while playing
-  const REST = 400; // ms that playing waits for a wheel to rest
+  const REST = 300; // ms that playing waits for a wheel, or a plot that was turned, to rest
   const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
   const touch = matchMedia("(pointer: coarse)").matches;
   const config = {
@@ -35,7 +35,7 @@
       this.held = Promise.resolve();
       let release;
       this.plot.addEventListener("pointerdown", () => (this.held = new Promise((done) => (release = done))), true);
-      for (const name of ["pointerup", "pointercancel"]) addEventListener(name, () => release?.(), true);
+      for (const name of ["pointerup", "pointercancel"]) addEventListener(name, () => setTimeout(() => release?.(), REST), true);
       this.plot.addEventListener("wheel", () => (this.held = Promise.all([this.held, wait(REST)])), { passive: true });
     }
 

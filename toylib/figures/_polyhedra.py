@@ -197,7 +197,7 @@ def _story_layout(
         _HEIGHT,
         margin={"r": 125, "t": _TOP, "b": _BOTTOM},
         showlegend=False,
-        scene={**_scene(run.weights.shape[1]), "domain": {"x": [0, 0.6], "y": [0.5, 1.04]}},
+        scene={**_scene(run.weights.shape[1]), "domain": {"x": [0, 0.6], "y": [0.5, 1]}},
         annotations=notes,
         shapes=shapes,
     )
