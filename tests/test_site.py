@@ -213,7 +213,7 @@ def test_every_cell_and_printed_line_is_on_its_page(site, name):
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_code_folds_and_says_how_long_it_is(site, name):
     page = parsed(site / f"{name}.html")
-    folds = [fold for fold in page.all("details") if "above-input" in fold.attributes["class"].split()]
+    folds = [fold for fold in page.all("details") if "above-input" in fold.attributes.get("class", "").split()]
     code = [cell for cell in NOTEBOOKS[name].cells if cell.cell_type == "code"]
     assert len(folds) == len(code)
     assert not any("open" in fold.attributes for fold in folds)
