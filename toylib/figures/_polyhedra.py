@@ -148,19 +148,14 @@ def branches(W: ArrayLike, sets: Sets, *, height: float, title: str) -> Drawing:
     line = {"type": "scatter", "mode": "lines", "line": {"color": INK, "width": 2}, "name": "branches", **_TREE.refs}
     hover = "distance %{y:.3f}<extra></extra>"
     traces = [{**line, "x": f4(tree[0]), "y": f4(tree[1]), "connectgaps": False, "hovertemplate": hover}]
+    leaf = {"type": "scatter", "mode": "markers+text", "textposition": "bottom center", **_TREE.refs}
+    leaf |= {"hovertemplate": "feature %{text}<extra></extra>"}
     traces += [
         {
-            "type": "scatter",
-            "x": f4([places[j] for j in members]),
-            "y": f4(np.zeros(len(members))),
-            "mode": "markers+text",
-            "marker": {"size": 8, "color": color},
-            "text": [str(j + 1) for j in members],
-            "textposition": "bottom center",
-            "textfont": {"size": 14, "color": LABELS[color]},
-            "name": f"leaves of set {i}",
-            "hovertemplate": "feature %{text}<extra></extra>",
-            **_TREE.refs,
+            **leaf,
+            **{"x": f4([places[j] for j in members]), "y": f4(np.zeros(len(members)))},
+            **{"text": [str(j + 1) for j in members], "textfont": {"size": 14, "color": LABELS[color]}},
+            **{"marker": {"size": 8, "color": color}, "name": f"leaves of set {i}"},
         }
         for i, (members, color) in enumerate(zip(sets, cycle(SET_COLORS)), 1)
     ]
