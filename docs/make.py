@@ -23,6 +23,7 @@ try:
     import nbformat
     import pages
     import plotly
+    import train
     from sphinx.cmd.build import build_main
 
     from toylib.figures.style import DARK
@@ -38,6 +39,7 @@ def gather(notebooks: Path, folder: Path) -> None:
     shutil.copytree(DOCS, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     static = folder / "_static"
     shutil.copy(Path(plotly.__file__).parent / "package_data" / "plotly.min.js", static)
+    train.write(static)
     (static / "colours.js").write_text(f"const DARK = {json.dumps(DARK)};\n", encoding="utf-8")
     stored = {path.stem: nbformat.read(path, as_version=4) for path in sorted(notebooks.glob("*.ipynb"))}
     for name, notebook in stored.items():
