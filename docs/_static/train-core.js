@@ -20,29 +20,27 @@ function trainCore() {
     for (let c = 0; c < n; c++) {
       const norm = Math.hypot(...G.subarray(c * n, c * n + n));
       for (let j = 0; j < n; j++) units[c * n + j] = norm > 0 ? G[c * n + j] / norm : 0;
-      for (let i = 0; i < n; i++) for (let j = 0; j < n; j++) pushes[c * n + i] += G[i * n + j] * units[c * n + j];
+      for (let i = 0; i < n; i++) for (let j = 0; j < n; j++) pushes[i * n + c] += G[i * n + j] * units[c * n + j];
     }
     return { units, pushes };
   }
 
   // x + δ for rows x of six numbers: δ of norm `radius` along the candidate that raises the error of x most.
   function attacked(rows, G, b, radius) {
-    const n = b.length, { units, pushes } = candidates(G, n), out = rows.slice(), z = new Float64Array(n);
+    const n = b.length, { units, pushes } = candidates(G, n), out = rows.slice(), worst = new Float64Array(n);
     for (let at = 0; at < rows.length; at += WIDTH) {
+      worst.fill(0);
       for (let i = 0; i < n; i++) {
-        z[i] = b[i];
-        for (let j = 0; j < n; j++) z[i] += G[i * n + j] * rows[at + j];
-      }
-      let best = 0, worst = -1;
-      for (let c = 0; c < n * n; c += n) {
-        let error = 0;
-        for (let i = 0; i < n; i++) {
-          const value = z[i] + radius * pushes[c + i], miss = (value > 0 ? value : 0) - rows[at + i];
-          error += miss * miss;
+        let z = b[i];
+        for (let j = 0; j < n; j++) z += G[i * n + j] * rows[at + j];
+        for (let c = 0; c < n; c++) {
+          const miss = Math.max(z + radius * pushes[i * n + c], 0) - rows[at + i];
+          worst[c] += miss * miss;
         }
-        if (error > worst) [best, worst] = [c, error];
       }
-      for (let j = 0; j < n; j++) out[at + j] += radius * units[best + j];
+      let best = 0;
+      for (let c = 1; c < n; c++) if (worst[c] > worst[best]) best = c;
+      for (let j = 0; j < n; j++) out[at + j] += radius * units[best * n + j];
     }
     return out;
   }

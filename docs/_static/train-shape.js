@@ -80,7 +80,7 @@ const Shape = {
       for (let j = i + 1; j < columns.length; j++) {
         if (!live[i] || !live[j]) continue;
         const cosine = dot(columns[i], columns[j]) / lengths[i] / lengths[j], same = of[i] === of[j];
-        if (cosine < -0.9) found.antipodes.push([i, j]);
+        if (cosine < -0.9) found.antipodes.push([i, j, same ? of[i] : -1]);
         else if (columns[i].length === 2 ? outer(i, j) : same || cosine > -0.5) found.edges.push([i, j, same ? of[i] : -1]);
       }
     return { ...found, live };
@@ -107,7 +107,7 @@ const Shape = {
     const around = Array.from({ length: 49 }, (_, k) => seen([Math.cos((k * Math.PI) / 24), Math.sin((k * Math.PI) / 24), 0]));
     const parts = [`<circle class="sphere" r="1"/>`];
     if (solid) parts.push(`<polyline class="sphere" points="${around.map(([x, y]) => `${f(x)},${f(y)}`).join(" ")}"/>`);
-    parts.push(...antipodes.map(([i, j]) => line(points[i], points[j], "antipodes")));
+    parts.push(...antipodes.map(([i, j, set]) => line(points[i], points[j], `antipodes ${Shape.tint(sets, set)}`)));
     for (const members of sets.filter((set) => solid && set.length === 3))
       parts.push(`<polygon class="${Shape.tint(sets, of[members[0]])}" points="${members.map((j) => points[j].slice(0, 2).map(f)).join(" ")}"/>`);
     const depth = ([i, j]) => points[i][2] + points[j][2];
@@ -124,25 +124,29 @@ const Shape = {
     return parts.join("");
   },
 
-  // Where numbers stand: outside their points, pushed apart where points coincide.
+  // Where numbers stand: outside their points, pushed apart where points coincide, and off other points.
   labels(points) {
     const places = points.map(([x, y], j) => {
       const angle = 2.4 * j, length = Math.hypot(x, y) + 0.02;
       return [x + (0.17 * x) / length + 0.02 * Math.cos(angle), y + (0.17 * y) / length + 0.02 * Math.sin(angle)];
     });
+    const away = (i, from, least) => {
+      const x = places[i][0] - from[0], y = places[i][1] - from[1], apart = Math.hypot(x, y) + 1e-9;
+      const push = Math.max(0, least - apart) / apart / 2;
+      places[i] = [places[i][0] + push * x, places[i][1] + push * y];
+    };
     for (let round = 0; round < 20; round++)
       for (let i = 0; i < places.length; i++)
-        for (let j = 0; j < i; j++) {
-          const x = places[i][0] - places[j][0], y = places[i][1] - places[j][1], apart = Math.hypot(x, y) + 1e-9;
-          const push = Math.max(0, 0.17 - apart) / apart / 2;
-          places[i] = [places[i][0] + push * x, places[i][1] + push * y];
-          places[j] = [places[j][0] - push * x, places[j][1] - push * y];
+        for (let j = 0; j < places.length; j++) {
+          if (i !== j) away(i, places[j], 0.17);
+          away(i, points[j], 0.15);
         }
     return places;
   },
 
-  // The loss over steps with its exact levels, on a logarithmic axis: the inside of an SVG of this size in pixels.
-  loss({ steps, losses, phases, levels, highest, width, height }) {
+  // The loss over steps with its exact levels, on a logarithmic axis, and ticks where a slider moved: the inside of an
+  // SVG of this size in pixels.
+  loss({ steps, losses, phases, moves, levels, highest, width, height }) {
     const [left, right, top, bottom] = [46, width < 500 ? 8 : 150, 20, 38], last = steps.at(-1);
     const low = Math.max(Math.min(0.5 * levels.at(-1)[1], 0.7 * Math.min(...losses)), 2e-3 * levels.at(-1)[1]);
     const high = 1.4 * Math.max(highest, ...losses), end = 2000 * 2 ** Math.max(0, Math.ceil(Math.log2(last / 2000)));
@@ -150,14 +154,17 @@ const Shape = {
     const share = (loss) => Math.log(Math.max(loss, low) / low) / Math.log(high / low);
     const y = (loss) => height - bottom - (height - top - bottom) * share(loss);
     const parts = phases.map(({ name, step }, i) => {
-      const begin = x(step), wide = x(phases[i + 1]?.step ?? last) - begin, text = { origin: "", other: "", pca: "PCA" }[name] ?? name.split(",")[0];
+      const begin = x(step), wide = x(phases[i + 1]?.step ?? last) - begin;
+      const whole = { origin: "", other: "", pca: "PCA" }[name] ?? name;
+      const text = wide > 6.2 * whole.length ? whole : whole.split(",")[0];
       const band = i % 2 ? "" : `<rect class="phase" x="${begin}" y="${top}" width="${Math.max(wide, 0)}" height="${height - top - bottom}"/>`;
-      return band + (text && wide > 7 * text.length ? `<text class="name" x="${begin + wide / 2}" y="${top - 6}">${text}</text>` : "");
+      return band + (text && wide > 6.2 * text.length ? `<text class="name" x="${begin + wide / 2}" y="${top - 6}">${text}</text>` : "");
     });
     const decades = Array.from({ length: 12 }, (_, k) => 10 ** (k - 10));
     const ticks = decades.flatMap((d) => (high / low < 200 ? [d, 2 * d, 5 * d] : [d])).filter((t) => t > low && t < high);
     for (const tick of ticks)
       parts.push(`<line class="grid" x1="${left}" x2="${width - right}" y1="${y(tick)}" y2="${y(tick)}"/><text class="up" x="${left - 6}" y="${y(tick)}">${+tick.toPrecision(1)}</text>`);
+    for (const step of moves) parts.push(`<line class="move" x1="${x(step)}" x2="${x(step)}" y1="${height - bottom - 7}" y2="${height - bottom}"/>`);
     for (let k = 0; k <= 4; k++)
       parts.push(`<text class="along${k === 4 ? " last" : ""}" x="${x((k * end) / 4)}" y="${height - bottom + 16}">${((k * end) / 4).toLocaleString("en")}</text>`);
     parts.push(`<text class="along" x="${(left + width - right) / 2}" y="${height - 8}">training step</text>`);
@@ -165,7 +172,7 @@ const Shape = {
     for (let i = 1; i < ends.length; i++) ends[i] = Math.max(ends[i], ends[i - 1] + 15);
     levels.forEach(([name, value], i) => {
       parts.push(`<line class="level" x1="${left}" x2="${width - right}" y1="${y(value)}" y2="${y(value)}"/>`);
-      const at = right > 50 ? `x="${width - right + 6}" y="${ends[i]}"` : `class="inside" x="${width - right - 4}" y="${y(value) - 8}"`;
+      const at = right > 50 ? `x="${width - right + 6}" y="${ends[i]}"` : `class="inside" x="${width - right - 4}" y="${y(value) + 9}"`;
       parts.push(`<text ${at}>${name}</text>`);
     });
     parts.push(`<polyline class="curve" points="${steps.map((step, i) => `${x(step).toFixed(1)},${y(losses[i]).toFixed(1)}`).join(" ")}"/>`);

@@ -4,7 +4,7 @@
 {
   const RUN = 30_000; // steps after which training pauses by itself
   const LIMIT = 0.5; // norm of the attack by hand
-  const [BOTTOM, TOP] = [-0.5, 1.5]; // of the bars
+  const [BOTTOM, TOP] = [-0.6, 1.8]; // of the bars; train.css has 0 at a quarter
   const ABOUT = {
     triples: "Six features in two sets of three, each set on or off together, and a model with three hidden dimensions. It first finds what PCA finds, one direction a set; then the sets open into triangles, and these turn until each feature is opposite to one of the other set.",
     five: "Five independent features and a model with two hidden dimensions. Where features are dense it keeps two and drops the rest; where they are sparse it can hold all five, as a pentagon. Some seeds end with two pairs of opposites, and the fifth feature held badly.",
@@ -12,7 +12,7 @@
   };
   const WORDS = {
     origin: "near the origin", pca: "PCA: each set is one direction", collinear: "the sets are opposite", lines: "one set is a line",
-    prism: "two triangles", twisted: "the triangles turn", other: "on the way",
+    prism: "two triangles", twisted: "the triangles turn", other: "in between",
   };
   const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
   const core = trainCore();
@@ -72,7 +72,7 @@
 
     reset(start = false) {
       const { starts, n, nodes } = this.preset;
-      Object.assign(this, { id: this.id + 1, W: undefined, history: { steps: [], losses: [], phases: [] } });
+      Object.assign(this, { id: this.id + 1, W: undefined, history: { steps: [], losses: [], phases: [], moves: [] } });
       for (const name in this.sliders) this.say(name);
       const begin = { id: this.id, nodes, W: floats(starts[this.stop("seed")]), b: new Float64Array(n) };
       this.worker.postMessage({ begin, set: this.setting(), pace: this.stop("pace"), more: start ? RUN : 0 });
@@ -100,8 +100,9 @@
     // A slider has moved: the worker trains on with it, but another seed begins anew.
     moved(name) {
       this.say(name);
-      if (name === "seed") this.reset(this.running);
-      else this.worker.postMessage(name === "pace" ? { pace: this.stop("pace") } : { set: this.setting() });
+      if (name === "seed") return this.reset(this.running);
+      if (name !== "pace") this.history.moves.push(this.history.steps.at(-1) ?? 0);
+      this.worker.postMessage(name === "pace" ? { pace: this.stop("pace") } : { set: this.setting() });
       this.draw();
     }
 
@@ -149,7 +150,10 @@
     // ---- what is drawn
 
     draw() {
-      if (this.W) this.frame ??= requestAnimationFrame(() => ((this.frame = undefined), this.paint()));
+      this.frame ??= requestAnimationFrame(() => {
+        this.frame = undefined;
+        if (this.W) this.paint(); // else a new run has not begun yet
+      });
     }
 
     paint() {
@@ -157,6 +161,9 @@
       const steps = history.steps.at(-1).toLocaleString("en");
       find(".start").textContent = running ? "❚❚ Pause" : history.steps.at(-1) ? "▶ Go on" : "▶ Start";
       find(".state").textContent = WORDS[this.name] ?? this.name;
+      const opposite = Shape.pairs(Shape.columns(W, preset.n), preset.sets).antipodes.length;
+      const each = W.reduce((sum, w) => sum + w * w, 0) / preset.m;
+      find(".measures").textContent = `${opposite} antipodal pair${opposite === 1 ? "" : "s"}, ${each.toFixed(2)} features per dimension`;
       find(".count").textContent = `step ${steps}${running && this.speed ? `, ${Math.round(this.speed).toLocaleString("en")} a second` : ""}`;
       const picture = find(".directions"), plot = find(".loss");
       picture.innerHTML = Shape.directions(preset, W, this.view);
