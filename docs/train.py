@@ -63,7 +63,7 @@ def of_pairs(loss: Callable[[float], float]) -> Callable[[float], float]:
 def bounds(features: Features, n_hidden: int) -> dict[str, tuple[float, float]]:
     """What `geometry.classify` asks of sets without rules of their own: a distance, and nothing of the energy."""
     bound = geometry.template_bound(features.sets, n_hidden)
-    return {name: (bound, 1.0) for name in geometry.templates(features.sets, n_hidden)}
+    return dict.fromkeys(geometry.templates(features.sets, n_hidden), (bound, 1.0))
 
 
 PRESETS = {

@@ -20,28 +20,35 @@ function trainCore() {
     for (let c = 0; c < n; c++) {
       const norm = Math.hypot(...G.subarray(c * n, c * n + n));
       for (let j = 0; j < n; j++) units[c * n + j] = norm > 0 ? G[c * n + j] / norm : 0;
-      for (let i = 0; i < n; i++) for (let j = 0; j < n; j++) pushes[i * n + c] += G[i * n + j] * units[c * n + j];
+      for (let i = 0; i < n; i++) for (let j = 0; j < n; j++) pushes[c * n + i] += G[i * n + j] * units[c * n + j];
     }
     return { units, pushes };
   }
 
   // x + δ for rows x of six numbers: δ of norm `radius` along the candidate that raises the error of x most.
   function attacked(rows, G, b, radius) {
-    const n = b.length, { units, pushes } = candidates(G, n), out = rows.slice(), worst = new Float64Array(n);
-    for (let at = 0; at < rows.length; at += WIDTH) {
-      worst.fill(0);
-      for (let i = 0; i < n; i++) {
-        let z = b[i];
-        for (let j = 0; j < n; j++) z += G[i * n + j] * rows[at + j];
-        for (let c = 0; c < n; c++) {
-          const miss = Math.max(z + radius * pushes[i * n + c], 0) - rows[at + i];
-          worst[c] += miss * miss;
+    const n = b.length, { units, pushes } = candidates(G, n), Z = new Float64Array(rows.length), out = rows.slice();
+    for (let i = 0; i < n; i++) {
+      const [g0 = 0, g1 = 0, g2 = 0, g3 = 0, g4 = 0, g5 = 0] = G.subarray(i * n, i * n + n), bias = b[i];
+      for (let at = 0; at < rows.length; at += WIDTH)
+        Z[at + i] = bias + g0 * rows[at] + g1 * rows[at + 1] + g2 * rows[at + 2] + g3 * rows[at + 3] + g4 * rows[at + 4] + g5 * rows[at + 5];
+    }
+    const best = new Uint8Array(rows.length / WIDTH), worst = new Float64Array(best.length).fill(-1);
+    for (let c = 0; c < n; c++) {
+      const [p0 = 0, p1 = 0, p2 = 0, p3 = 0, p4 = 0, p5 = 0] = pushes.subarray(c * n, c * n + n).map((push) => radius * push);
+      for (let k = 0, at = 0; k < best.length; k++, at += WIDTH) {
+        const e0 = Math.max(Z[at] + p0, 0) - rows[at], e1 = Math.max(Z[at + 1] + p1, 0) - rows[at + 1];
+        const e2 = Math.max(Z[at + 2] + p2, 0) - rows[at + 2], e3 = Math.max(Z[at + 3] + p3, 0) - rows[at + 3];
+        const e4 = Math.max(Z[at + 4] + p4, 0) - rows[at + 4], e5 = Math.max(Z[at + 5] + p5, 0) - rows[at + 5];
+        const error = e0 * e0 + e1 * e1 + e2 * e2 + e3 * e3 + e4 * e4 + e5 * e5;
+        if (error > worst[k]) {
+          worst[k] = error;
+          best[k] = c;
         }
       }
-      let best = 0;
-      for (let c = 1; c < n; c++) if (worst[c] > worst[best]) best = c;
-      for (let j = 0; j < n; j++) out[at + j] += radius * units[best * n + j];
     }
+    for (let k = 0; k < best.length; k++)
+      for (let j = 0; j < n; j++) out[k * WIDTH + j] += radius * units[best[k] * n + j];
     return out;
   }
 
