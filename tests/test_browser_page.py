@@ -83,6 +83,20 @@ def test_nothing_moves_by_itself(trainer):
     assert not trainer.get("t.running")
 
 
+def test_a_body_is_turned_by_key_and_drag(trainer):
+    picture, mouse = trainer.root.locator(".directions"), trainer.page.mouse
+    box = picture.bounding_box()
+    mouse.move(box["x"] + 100, box["y"] + 100)
+    mouse.down()
+    mouse.move(box["x"] + 160, box["y"] + 90)
+    mouse.up()
+    assert trainer.get("t.view") == pytest.approx([0.65 + 60 / 120, 0.35 - 10 / 120])
+    drawn = picture.inner_html()
+    picture.press("ArrowLeft")
+    trainer.page.wait_for_function("([e, html]) => e.innerHTML != html", arg=[picture.element_handle(), drawn])
+    assert trainer.step() == 0
+
+
 CASES = [
     ("triples", 0.9, 0.0, 1e-3, 0, 2000),
     ("five", 0.93, 0.0, 1e-3, 6, 2000),
@@ -137,7 +151,7 @@ def test_it_names_models_as_toylib_does(trainer):
         sets, m, n = preset.features.sets, preset.n_hidden, preset.features.n_features
         noise = np.random.default_rng(4).normal(size=(30, m, n))
         templates = [1.03 * W + 0.03 * E for W, E in zip(geometry.templates(sets, m).values(), noise, strict=False)]
-        models = [*run.weights, *templates, *noise]
+        models = [*run.weights, *templates, *noise, 0.05 * noise[0]]
         flat = [np.ravel(W).tolist() for W in models]
         shown = "t => all => all.map(W => Shape.name(t.preset, W, trainCore().gram(W, t.preset.n)))"
         found = trainer.page.evaluate(f"all => ({shown})({TRAINER})(all)", flat)

@@ -172,7 +172,7 @@ const Shape = {
     for (let i = 1; i < ends.length; i++) ends[i] = Math.max(ends[i], ends[i - 1] + 15);
     levels.forEach(([name, value], i) => {
       parts.push(`<line class="level" x1="${left}" x2="${width - right}" y1="${y(value)}" y2="${y(value)}"/>`);
-      const at = right > 50 ? `x="${width - right + 6}" y="${ends[i]}"` : `class="inside" x="${width - right - 4}" y="${y(value) + 9}"`;
+      const at = right > 50 ? `x="${width - right + 6}" y="${ends[i]}"` : `class="inside" x="${width - right - 4}" y="${ends[i] + 9}"`;
       parts.push(`<text ${at}>${name}</text>`);
     });
     parts.push(`<polyline class="curve" points="${steps.map((step, i) => `${x(step).toFixed(1)},${y(losses[i]).toFixed(1)}`).join(" ")}"/>`);

@@ -8,7 +8,7 @@
   const ABOUT = {
     triples: "Six features in two sets of three, each set on or off together, and a model with three hidden dimensions. It first finds what PCA finds, one direction a set; then the sets open into triangles, and these turn until each feature is opposite to one of the other set.",
     five: "Five independent features and a model with two hidden dimensions. Where features are dense it keeps two and drops the rest; where they are sparse it can hold all five, as a pentagon. Some seeds end with two pairs of opposites, and the fifth feature held badly.",
-    pairs: "Six features in three pairs, never both of a pair active, and a model with three hidden dimensions. The two of a pair can share a line without getting into each other's way; whether they find each other depends on the seed.",
+    pairs: "Six features in three anticorrelated pairs, never both of a pair active, and a model with three hidden dimensions. The two of a pair can share a line without getting into each other's way; whether they find each other depends on the seed.",
   };
   const WORDS = {
     origin: "near the origin", pca: "PCA: each set is one direction", collinear: "the sets are opposite", lines: "one set is a line",
@@ -48,8 +48,10 @@
       root.hidden = false;
       this.choose("triples");
       new ResizeObserver(() => this.draw()).observe(this.find(".loss"));
-      new IntersectionObserver(([{ isIntersecting }]) => this.seen(isIntersecting), { threshold: 0.5 }).observe(this.find(".stage"));
-      document.addEventListener("visibilitychange", () => this.seen(!document.hidden));
+      const look = () => this.seen(this.inView && !document.hidden);
+      const observer = new IntersectionObserver((entries) => ((this.inView = entries.at(-1).isIntersecting), look()), { threshold: 0.5 });
+      observer.observe(this.find(".stage"));
+      document.addEventListener("visibilitychange", look);
     }
 
     stop = (name) => STOPS[name][this.sliders[name].valueAsNumber];
@@ -121,9 +123,11 @@
       }
     }
 
+    // What the worker needs of the sliders; and E ‖x‖², the loss of a model of zeros.
     setting() {
-      const radius = this.stop("norm") * this.preset.mean_norm[this.sliders.sparsity.value];
-      return { weights: this.weights(1 - this.stop("sparsity")), radius, rate: this.stop("rate") };
+      const { nodes, n, mean_norm } = this.preset, weights = this.weights(1 - this.stop("sparsity"));
+      this.highest = weights.reduce((sum, w, k) => sum + w * nodes.subarray(k * n, k * n + n).reduce((s, v) => s + v * v, 0), 0);
+      return { weights, radius: this.stop("norm") * mean_norm[this.sliders.sparsity.value], rate: this.stop("rate") };
     }
 
     // Weights of the nodes at density p.
@@ -170,15 +174,9 @@
       picture.setAttribute("aria-label", `The ${preset.n} columns of W in ${preset.m} dimensions: ${find(".state").textContent}${preset.m === 3 ? "; arrow keys turn it" : ""}`);
       const levels = Object.entries(preset.levels).map(([name, values]) => [name, values[at]]).sort((a, b) => b[1] - a[1]);
       const { clientWidth: width, clientHeight: height } = plot;
-      if (width) plot.innerHTML = Shape.loss({ ...history, levels, highest: this.highest(), width, height });
+      if (width) plot.innerHTML = Shape.loss({ ...history, levels, highest: this.highest, width, height });
       plot.setAttribute("aria-label", `Loss ${this.loss.toPrecision(3)} at step ${steps}; exact: ${levels.map(([name, value]) => `${name} ${value.toPrecision(3)}`).join(", ")}`);
       this.paintPush();
-    }
-
-    // E ‖x‖², the loss of a model of zeros.
-    highest() {
-      const { nodes, n } = this.preset, weights = this.weights(1 - this.stop("sparsity"));
-      return weights.reduce((sum, w, k) => sum + w * nodes.subarray(k * n, k * n + n).reduce((s, v) => s + v * v, 0), 0);
     }
 
     // Drag or arrow keys turn a body about the vertical, and tilt it.
