@@ -54,7 +54,7 @@ results: .venv/.installed ## compute the full-size results the notebooks show
 	@set -e; for script in notebooks/results/*.py; do echo "$$script"; PYTHONPATH=notebooks $(PY) "$$script"; done
 
 bench: .venv/.installed ## run the benchmarks
-	PYTHONPATH=notebooks:tools:tests $(PY) -m benchmarks $(ARGS)
+	PYTHONPATH=notebooks:tools:tests:docs $(PY) -m benchmarks $(ARGS)
 
 bench-peers: ## make the environment of PyTorch that bench compares with (5 GB on Linux)
 	@echo "On Linux PyTorch brings 5 GB of libraries for GPUs; torch.compile takes a C++ compiler."

@@ -1,6 +1,6 @@
 """Run all benchmarks and print their tables."""
 
-from benchmarks import adversarial_training, attacks, latency, sweeps, training
+from benchmarks import adversarial_training, attacks, latency, page, sweeps, training
 
 if __name__ == "__main__":
     training.main()
@@ -8,3 +8,4 @@ if __name__ == "__main__":
     adversarial_training.main()
     sweeps.main()
     latency.main()
+    page.main()

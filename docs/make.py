@@ -1,8 +1,8 @@
 """Build the site: `python docs/make.py [folder]`; the default is site/ at the root of the repository.
 
 Sphinx wants its sources in one folder: the pages of docs/, the notebooks as `pages.page` turns them into pages, the
-register and the reference, which `lists` makes from the notebooks and from the library's rooms, and plotly.min.js from
-the installed package are gathered in a temporary one. What is listed is derived: a new notebook or room appears by
+register and the reference, which `lists` makes from the notebooks and from the library's rooms, what the landing page
+trains on (`train`), and plotly.min.js from the installed package are gathered in a temporary one. What is listed is derived: a new notebook or room appears by
 itself.
 """
 
@@ -24,6 +24,7 @@ try:
     import nbformat
     import pages
     import plotly
+    import train
     from sphinx.cmd.build import build_main
 
     from toylib.figures.style import DARK
@@ -40,6 +41,7 @@ def gather(notebooks: Path, folder: Path) -> None:
     static = folder / "_static"
     shutil.copy(Path(plotly.__file__).parent / "package_data" / "plotly.min.js", static)
     shutil.copy(ROOT / "toylib" / "explorers" / "plot.js", static)  # what a page and a kernel draw alike
+    train.write(static)
     (static / "colours.js").write_text(f"const DARK = {json.dumps(DARK)};\n", encoding="utf-8")
     stored = {path.stem: nbformat.read(path, as_version=4) for path in sorted(notebooks.glob("*.ipynb"))}
     for name, notebook in stored.items():
