@@ -49,6 +49,7 @@ nbval: .venv/.installed ## run every notebook and compare every stored output
 
 notebooks: .venv/.installed ## run every notebook and store its outputs
 	$(PY) tools/store.py $(ARGS)
+	@$(PY) tools/addresses.py
 
 results: .venv/.installed ## compute the full-size results the notebooks show
 	@set -e; for script in notebooks/results/*.py; do echo "$$script"; PYTHONPATH=notebooks $(PY) "$$script"; done

@@ -3,10 +3,10 @@
 A stored notebook reads everywhere: each plotly figure has a picture (image/png) beside it, drawn here from the
 figure's JSON, which takes a Chromium or Chrome; running a notebook does not. An output that agrees with the stored one
 (compare.py says when) stays as it is, picture included, so that a second run changes nothing. The caption that follows
-a figure (captions.py) becomes the alternative text of its picture and gets a link to the live figure. Widget views and
-widget state are left out: without their kernel they show an error, or nothing. A notebook that fails, writes to stderr,
-shows a widget without a figure or a figure without a caption, or comes to more than 1 MiB is not stored, and the
-command fails.
+a figure (captions.py) becomes the alternative text of its picture, and the links are written anew (addresses.py).
+Widget views and widget state are left out: without their kernel they show an error, or nothing. A notebook that fails,
+writes to stderr, shows a widget without a figure or a figure without a caption, or comes to more than 1 MiB is not
+stored, and the command fails.
 """
 
 import argparse
@@ -22,7 +22,8 @@ from pathlib import Path
 
 import kaleido
 import nbformat
-from captions import RULE, caption, live, with_link
+from addresses import Addresses, link
+from captions import RULE, caption
 from compare import PICTURE, PLOTLY, WIDGET, outputs_difference
 from kaleido.errors import ChromeNotFoundError
 from nbclient import NotebookClient
@@ -36,7 +37,13 @@ PYPROJECT = ROOT / "pyproject.toml"
 LIMIT = 2**20  # bytes a notebook
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-    "language_info": {"name": "python"},
+    "language_info": {  # without the version, so that the file is the same on every Python
+        "file_extension": ".py",
+        "mimetype": "text/x-python",
+        "name": "python",
+        "nbconvert_exporter": "python",
+        "pygments_lexer": "ipython3",
+    },
 }
 
 
@@ -106,9 +113,9 @@ async def renew(cell: NotebookNode, known: list[NotebookNode], browser: kaleido.
     return new
 
 
-def describe(notebook: NotebookNode, at: int, name: str) -> list[str]:
-    """Give the figures of a code cell their caption as alternative text, and the caption its link; say what is new."""
-    cell, new = notebook.cells[at], []
+def describe(notebook: NotebookNode, cell: NotebookNode) -> list[str]:
+    """Give the figures of a code cell their caption as alternative text; say what is new."""
+    new = []
     figures = [output for output in cell.outputs if PLOTLY in output.get("data", ())]
     if figures and (text := caption(notebook, cell.id)) is None:
         raise Refused(f"the figure of cell {cell.id} has no caption: {RULE}, saying what is drawn and what to see")
@@ -116,11 +123,6 @@ def describe(notebook: NotebookNode, at: int, name: str) -> list[str]:
         if output.metadata != (described := {PICTURE: {"alt": text}}):
             output.metadata = NotebookNode(described)
             new.append("new alternative texts")
-    if figures:
-        below = notebook.cells[at + 1]
-        linked = with_link(below.source, live(PYPROJECT, name, cell.id))
-        new += ["new links"] * (below.source != linked)
-        below.source = linked
     return new
 
 
@@ -131,10 +133,12 @@ async def store(path: Path, browser: kaleido.Kaleido) -> str:
     fresh = await execute(stored, path.parent)
     known = {cell.id: cell.outputs for cell in stored.cells if cell.cell_type == "code"}
     changes = defaultdict(list)
-    for at, cell in enumerate(fresh.cells):
+    for cell in fresh.cells:
         if cell.cell_type == "code":
-            for what in [*await renew(cell, known[cell.id], browser), *describe(fresh, at, path.stem)]:
+            for what in [*await renew(cell, known[cell.id], browser), *describe(fresh, cell)]:
                 changes[what].append(cell.id)
+    if linked := link(fresh, path.stem, Addresses.read(PYPROJECT)):
+        changes["new links"] = linked
     text = nbformat.writes(fresh) + "\n"
     size = len(text.encode())
     if size > LIMIT:
