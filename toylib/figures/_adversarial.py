@@ -175,7 +175,7 @@ def attacked_sample(
     return Drawing(traces, layout)
 
 
-def represented(W: ArrayLike, dimensionality: ArrayLike, *, title: str, kept: float) -> Drawing:
+def represented(W: ArrayLike, dimensionality: ArrayLike, *, title: str, kept: float, ordered: bool = True) -> Drawing:
     """What a model represents: WᵀW, and the norm and dimensionality of every feature, the longest first in both.
 
     Args:
@@ -183,11 +183,12 @@ def represented(W: ArrayLike, dimensionality: ArrayLike, *, title: str, kept: fl
         dimensionality: (n,), D_i.
         title: of the figure.
         kept: norm above which a feature counts as kept, drawn as a line; NaN for a model of NaN, which has none.
+        ordered: False keeps the order of the features.
     """
     W = checked("W", W, None, None)
     D = checked("dimensionality", dimensionality, W.shape[1])
     norms = np.linalg.norm(W, axis=0)
-    order = np.argsort(-norms, kind="stable")
+    order = np.argsort(-norms * ordered, kind="stable")
     W, D, norms = W[:, order], D[order], norms[order]
     gram = heatmap(W.T @ W, 1.0, colorbar={"x": 0.41, "len": 0.8, "tickvals": [-1, 0, 1]}, xgap=0, ygap=0)
     about = {"x": np.arange(1, len(norms) + 1), "customdata": order + 1, **_BARS.refs}
@@ -213,7 +214,7 @@ def represented(W: ArrayLike, dimensionality: ArrayLike, *, title: str, kept: fl
     ]
     line = level(kept, color=INK, xref="x2 domain", yref="y2")
     layout = framed(title, 385, margin={"t": 75}, showlegend=False, shapes=[line], annotations=notes)
-    words, ends = "feature, the longest first", (0.5, len(norms) + 0.5)
+    words, ends = "feature, the longest first" if ordered else "feature", (0.5, len(norms) + 0.5)
     square = axis(words, ends, standoff=4, showgrid=False, constrain="domain")
     down = {"range": list(ends[::-1]), "scaleanchor": "x", "constraintoward": "top"}
     layout |= _MATRIX.axes({**square, "constraintoward": "right"}, {**square, **down})
