@@ -30,6 +30,7 @@ TARGETS = [
     "faults",
     "nbval",
     "notebooks",
+    "pictures",
     "results",
     "bench",
     "bench-peers",

@@ -32,7 +32,6 @@ from nbformat import NotebookNode
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
-PICTURES = ROOT / "docs" / "pictures"
 PYPROJECT = ROOT / "pyproject.toml"
 LIMIT = 2**20  # bytes a notebook
 METADATA = {
@@ -78,17 +77,12 @@ def check(output: NotebookNode) -> None:
 
 
 async def draw(output: NotebookNode, browser: kaleido.Kaleido) -> None:
-    """Add the picture of its figure to an output, as large as the figure: JupyterLab swaps one for the other.
-
-    A figure whose `layout.meta` names a "picture" has it written to docs/pictures/ too, for README.md.
-    """
+    """Add the picture of its figure to an output, as large as the figure: JupyterLab swaps one for the other."""
     drawn = await browser.calc_fig(output.data[PLOTLY], opts={"format": "png"})
     with Image.open(io.BytesIO(drawn)) as image, io.BytesIO() as file:
         image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(file, "png", optimize=True)
         png = file.getvalue()
     output.data[PICTURE] = base64.b64encode(png).decode()
-    if name := (output.data[PLOTLY]["layout"].get("meta") or {}).get("picture"):
-        (PICTURES / name).write_bytes(png)
 
 
 async def renew(cell: NotebookNode, known: list[NotebookNode], browser: kaleido.Kaleido) -> list[str]:
