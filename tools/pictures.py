@@ -1,14 +1,15 @@
 """Pictures of stored figures: `python tools/pictures.py` writes those of README.md, and the map in notebook 0.
 
-README.md decides: where it shows docs/pictures/NOTEBOOK.CELL.png, that is the stored picture of this cell, and its row
-for a notebook is what the map says of it. On the map a notebook has the picture that README.md shows of it, else its
-first; it is stored in the cell itself, since JupyterLab shows nothing from outside of its folder. Nothing is run, and a
-second call changes nothing.
+README.md decides: where it shows docs/pictures/NOTEBOOK.CELL.png, that is the stored picture of this cell, with its
+caption as alternative text; and its row for a notebook is what the map says of it. On the map a notebook has the
+picture that README.md shows of it, else its first; it is stored in the cell itself, since JupyterLab shows nothing from
+outside of its folder. Nothing is run, and a second call changes nothing.
 """
 
 import base64
 import io
 import re
+from html import escape
 from pathlib import Path
 
 import nbformat
@@ -71,12 +72,22 @@ def map_of(notebooks: dict[str, NotebookNode], readme: str) -> str:
     return HEAD + "\n".join(lines)
 
 
+def described(readme: str, notebooks: dict[str, NotebookNode]) -> str:
+    """README.md with the caption of each figure as the alternative text of its picture."""
+    for name, cell_id in SHOWN.findall(readme):
+        image = rf'(<img src="docs/pictures/{name}\.{cell_id}\.png" [^>]*alt=")[^"]*'
+        text = escape(caption(notebooks[name], cell_id) or "")
+        readme = re.sub(image, lambda found, text=text: found[1] + text, readme)
+    return readme
+
+
 def main(root: Path = ROOT) -> None:
-    """Write the pictures and the map of a folder that is laid out as the project."""
+    """Write the pictures, their descriptions and the map of a folder that is laid out as the project."""
     readme = (root / "README.md").read_text("utf-8")
     stored = {path.stem: nbformat.read(path, as_version=4) for path in sorted((root / "notebooks").glob("*.ipynb"))}
     for name, cell_id in SHOWN.findall(readme):
         (root / "docs" / "pictures" / f"{name}.{cell_id}.png").write_bytes(drawn(stored[name])[cell_id])
+    (root / "README.md").write_text(described(readme, stored), "utf-8")
     cell = next(cell for cell in stored[FIRST].cells if cell.id == MAP)
     cell.source = map_of(stored, readme)
     pictures = {name: small(png) for name, (_, png) in on_the_map(stored, readme).items()}
