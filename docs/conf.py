@@ -48,6 +48,7 @@ html_title = project
 html_math_renderer = "mathml"
 html_context = {"default_mode": "auto"}  # light or dark as the reader's system is, until told otherwise
 html_css_files = ["site.css"]
+html_js_files = [("reading.js", {"defer": "defer"})]
 html_show_sphinx = False
 html_show_search_summary = False  # it fetches pages, which a browser refuses to one opened from disk
 html_copy_source = False  # make.py copies the notebooks themselves

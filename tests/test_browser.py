@@ -100,7 +100,7 @@ def test_a_cell_that_runs_again_leaves_no_callback_behind(small, explorer):
     cell, plot, *_ = explorer
     open_widgets = "len(__import__('ipywidgets.widgets.widget', fromlist=['_instances'])._instances)"
     before = small.evaluate(open_widgets)
-    cell.get_by_title("play curve").get_by_role("button").first.click()
+    cell.get_by_title("play curve").click()
     small.wait_for_data(plot, {(0, "y"): CURVES[1]})  # it plays, and its cell runs again
     small.run(cell)
     small.wait_for_data(small.plot(cell), {(0, "y"): CURVES[0]})

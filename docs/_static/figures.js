@@ -4,6 +4,7 @@
 {
   const AT_ONCE = { mode: "immediate", frame: { duration: 0, redraw: true }, transition: { duration: 0 } };
   const PAUSE = 120; // ms a frame is shown at least, while playing
+  const REST = 400; // ms that playing waits for a wheel to rest
   const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
   const touch = matchMedia("(pointer: coarse)").matches;
   const config = {
@@ -15,6 +16,7 @@
 
   class Live {
     constructor(figure) {
+      this.figure = figure;
       this.plot = figure.querySelector(".plot");
       this.json = figure.querySelector("script").textContent;
       const { frames, layout } = JSON.parse(this.json);
@@ -24,7 +26,17 @@
         this.labels = slider.steps.map((step) => step.label);
         this.stored = this.wanted = slider.active;
         this.addSlider(slider.currentvalue?.prefix ?? "");
+        this.giveWay();
       }
+    }
+
+    // While a reader turns or zooms the plot, playing waits: a frame would turn it back.
+    giveWay() {
+      this.held = Promise.resolve();
+      let release;
+      this.plot.addEventListener("pointerdown", () => (this.held = new Promise((done) => (release = done))), true);
+      for (const name of ["pointerup", "pointercancel"]) addEventListener(name, () => release?.(), true);
+      this.plot.addEventListener("wheel", () => (this.held = Promise.all([this.held, wait(REST)])), { passive: true });
     }
 
     // What to draw: as stored, but as wide as its box, in the page's colours and without plotly's slider.
@@ -75,16 +87,31 @@
 
     async play() {
       const last = this.frames.length - 1;
-      if (this.wanted === last) await this.show(0);
+      const turn = (this.turn = {}); // pressed twice, only the last goes on
       this.setPlaying(true);
-      while (this.isPlaying && this.wanted < last) await Promise.all([this.show(this.wanted + 1), wait(PAUSE)]);
-      this.setPlaying(false);
+      if (this.wanted === last) await this.show(0);
+      while (this.isPlaying && this.turn === turn && this.wanted < last) {
+        await Promise.all([this.show(this.wanted + 1), wait(PAUSE)]);
+        await this.held;
+      }
+      if (this.turn === turn) this.setPlaying(false);
     }
 
     setPlaying(isPlaying) {
       this.isPlaying = isPlaying;
       this.button.textContent = isPlaying ? "❚❚" : "▶";
-      this.button.setAttribute("aria-label", isPlaying ? "Pause" : "Play");
+      this.button.title = isPlaying ? "Pause" : "Play";
+      this.button.setAttribute("aria-label", this.button.title);
+    }
+
+    // Where sliders stand: below the plot, and at the lower edge of the window while the plot is taller.
+    sliders() {
+      let box = this.figure.querySelector(".sliders");
+      if (!box) {
+        box = Object.assign(document.createElement("div"), { className: "sliders" });
+        this.plot.closest(".sideways").after(box);
+      }
+      return box;
     }
 
     addSlider(prefix) {
@@ -97,7 +124,7 @@
       button.addEventListener("click", () => (this.isPlaying ? this.setPlaying(false) : this.play()));
       range.addEventListener("input", () => (this.setPlaying(false), this.show(range.valueAsNumber)));
       row.append(button, range, readout);
-      this.plot.after(row);
+      this.sliders().append(row);
       this.setPlaying(false);
       this.show(this.wanted);
     }
@@ -115,7 +142,7 @@
   };
   const near = observe((live) => live.draw(), { rootMargin: "100% 0px" });
   const inView = observe((live) => calm || live.play(), { threshold: 0.6 });
-  const resized = new ResizeObserver((entries) => entries.forEach(({ target }) => all.get(target.parentNode).resize()));
+  const resized = new ResizeObserver((entries) => entries.forEach(({ target }) => all.get(target.closest("figure")).resize()));
   for (const [figure, live] of all) {
     near.observe(figure);
     resized.observe(live.plot);

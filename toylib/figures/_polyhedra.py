@@ -19,9 +19,9 @@ _FIRST_STEP = 10  # where the logarithmic axis of steps begins: before, nothing 
 SILENT = {"hoverinfo": "skip", "showlegend": False}
 _ASIDE = ("top left", "top center", "top right")  # of its point, a number stands, so that points that coincide have all
 # Where the two curves of a story stand, as shares of the height; the polyhedron is above.
-_PANELS = [Panel("2", (0.0, 1.0), (0.255, 0.465)), Panel("3", (0.0, 1.0), (0.0, 0.19))]
-_GRAM = Panel("", (0.66, 0.97), (0.63, 0.93))
-_HEIGHT, _TOP, _BOTTOM = 800, 60, 55
+_PANELS = [Panel("2", (0.0, 1.0), (0.25, 0.45)), Panel("3", (0.0, 1.0), (0.0, 0.2))]
+_GRAM = Panel("", (0.66, 0.97), (0.62, 0.96))
+_HEIGHT, _TOP, _BOTTOM = 640, 50, 50  # with its slider it stands in a laptop's window
 _TREE, _COSINES = Panel("", (0.0, 0.5), (0.0, 0.9)), Panel("2", (0.6, 0.97), (0.1, 0.9))
 _SCENE = {"x": [0.54, 1.0], "y": [0.0, 0.9]}
 _ABOVE = {"xref": "paper", "x": 0.77, "yref": "paper", "y": 0.9}
@@ -148,19 +148,14 @@ def branches(W: ArrayLike, sets: Sets, *, height: float, title: str) -> Drawing:
     line = {"type": "scatter", "mode": "lines", "line": {"color": INK, "width": 2}, "name": "branches", **_TREE.refs}
     hover = "distance %{y:.3f}<extra></extra>"
     traces = [{**line, "x": f4(tree[0]), "y": f4(tree[1]), "connectgaps": False, "hovertemplate": hover}]
+    leaf = {"type": "scatter", "mode": "markers+text", "textposition": "bottom center", **_TREE.refs}
+    leaf |= {"hovertemplate": "feature %{text}<extra></extra>"}
     traces += [
         {
-            "type": "scatter",
-            "x": f4([places[j] for j in members]),
-            "y": f4(np.zeros(len(members))),
-            "mode": "markers+text",
-            "marker": {"size": 8, "color": color},
-            "text": [str(j + 1) for j in members],
-            "textposition": "bottom center",
-            "textfont": {"size": 14, "color": LABELS[color]},
-            "name": f"leaves of set {i}",
-            "hovertemplate": "feature %{text}<extra></extra>",
-            **_TREE.refs,
+            **leaf,
+            **{"x": f4([places[j] for j in members]), "y": f4(np.zeros(len(members)))},
+            **{"text": [str(j + 1) for j in members], "textfont": {"size": 14, "color": LABELS[color]}},
+            **{"marker": {"size": 8, "color": color}, "name": f"leaves of set {i}"},
         }
         for i, (members, color) in enumerate(zip(sets, cycle(SET_COLORS)), 1)
     ]
@@ -197,7 +192,7 @@ def _story_layout(
         _HEIGHT,
         margin={"r": 125, "t": _TOP, "b": _BOTTOM},
         showlegend=False,
-        scene={**scene(run.weights.shape[1]), "domain": {"x": [0, 0.6], "y": [0.53, 1]}},
+        scene={**scene(run.weights.shape[1]), "domain": {"x": [0, 0.6], "y": [0.5, 1.04]}},
         annotations=notes,
         shapes=shapes,
     )

@@ -1,0 +1,105 @@
+// A plotly figure in a box: as wide as the box, in the colours of the page's theme. `Plotly` is plotly.js and `DARK`
+// toylib.figures.style.DARK; a plain script, since a browser loads no module from disk.
+
+const TOUCH = matchMedia("(pointer: coarse)").matches
+const CONFIG = {
+  displaylogo: false,
+  displayModeBar: TOUCH ? false : "hover",
+  modeBarButtonsToRemove: ["sendChartToCloud", "lasso2d", "select2d"], // nothing leaves the page
+}
+
+// The page of the site, or JupyterLab's.
+const isDark = () => document.documentElement.dataset.theme === "dark" || document.body.dataset.jpThemeLight === "false"
+
+// A copy in the colours of the theme.
+const coloured = part => {
+  const text = JSON.stringify(part)
+  return JSON.parse(isDark() ? text.replace(/#[0-9a-f]{6}\b/gi, colour => DARK[colour.toUpperCase()] ?? colour) : text)
+}
+
+// Change some properties of some traces and of the layout; null takes one away, as in plotly's own updates.
+const apply = ({ data, layout }, change) => {
+  const assign = (target, changed) => {
+    for (const [name, value] of Object.entries(changed ?? {})) {
+      if (value === null) delete target[name]
+      else target[name] = value
+    }
+  }
+  for (const [i, changed] of Object.entries(change.traces ?? {})) assign(data[i], changed)
+  assign(layout, change.layout)
+}
+
+class Plot {
+  constructor(box, { data, layout }) {
+    this.box = box
+    this.figure = structuredClone({ data, layout })
+    this.figure.layout.uirevision ??= "what a reader turned or zoomed stays"
+    this.last = Promise.resolve()
+    this.resized = new ResizeObserver(() => box.clientWidth !== this.shown?.layout.width && this.draw())
+    this.themed = new MutationObserver(() => this.isDark !== isDark() && this.repaint())
+    for (const root of [document.documentElement, document.body]) {
+      this.themed.observe(root, { attributeFilter: ["data-theme", "data-jp-theme-light"] })
+    }
+    // A pointer that is down wins over whatever moves the plot: it draws again when the pointer is up.
+    this.hold = () => {
+      if (this.released) return
+      this.isTurned = true
+      this.released = new Promise(done => {
+        const release = () => {
+          for (const name of ["pointerup", "pointercancel"]) removeEventListener(name, release, true)
+          setTimeout(() => ((this.released = null), done()), 50) // plotly itself has to see it first
+        }
+        for (const name of ["pointerup", "pointercancel"]) addEventListener(name, release, true)
+      })
+    }
+    box.addEventListener("pointerdown", this.hold, true)
+    this.repaint()
+    this.resized.observe(box)
+  }
+
+  // Change what is shown; done when it is drawn.
+  update(change) {
+    apply(this.figure, change)
+    apply(this.shown, coloured(change))
+    return this.draw()
+  }
+
+  repaint() {
+    this.isDark = isDark()
+    this.shown = coloured(this.figure)
+    return this.draw()
+  }
+
+  // Changes that come while the browser is busy, or a pointer is down, cost one drawing.
+  draw() {
+    return (this.waiting ??= this.drawNext())
+  }
+
+  async drawNext() {
+    await this.last
+    await new Promise(done => setTimeout(done))
+    while (this.released) await this.released
+    this.waiting = null
+    const { data, layout } = this.shown
+    layout.width = this.box.clientWidth
+    if (!layout.width) return // out of sight, or gone: drawn when it has a width
+    this.box.style.height = `${(layout.height ??= 450)}px`
+    if (TOUCH) layout.dragmode = false // a finger scrolls the page, and turns what is 3-D
+    for (const [name, part] of Object.entries(layout)) {
+      if (!name.startsWith("scene")) continue
+      const scene = this.box._fullLayout?.[name]?._scene
+      if (TOUCH) part.dragmode = "turntable"
+      if (this.isTurned && scene) part.camera = scene.getCamera() // it turns on for a moment after the pointer is up
+    }
+    this.last = Plotly.react(this.box, data, layout, CONFIG).catch(error => console.error(error))
+    await this.last
+  }
+
+  remove() {
+    this.resized.disconnect()
+    this.themed.disconnect()
+    this.box.removeEventListener("pointerdown", this.hold, true)
+    this.box.remove() // without a width it is not drawn again
+    Plotly.purge(this.box)
+  }
+}
