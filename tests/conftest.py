@@ -103,6 +103,6 @@ def stored(tmp_path_factory) -> Path:
     done = small.run_store(path.parent)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("0_small.ipynb: stored, ")
-    for what in ("outputs", "pictures", "alternative texts", "links"):
+    for what in ("outputs", "pictures", "alternative texts"):
         assert f"  new {what}: 3 in cell-1, cell-2, cell-3\n" in done.stdout
     return path
