@@ -2,8 +2,8 @@
 
 Sphinx wants its sources in one folder: the pages of docs/, the notebooks as `pages.page` turns them into pages, the
 register and the reference, which `lists` makes from the notebooks and from the library's rooms, what the landing page
-trains on (`train`), and plotly.min.js from the installed package are gathered in a temporary one. What is listed is derived: a new notebook or room appears by
-itself.
+trains on (`train`), what explorers move through (`moves`), and plotly.min.js from the installed package are gathered in
+a temporary one. What is listed is derived: a new notebook or room appears by itself.
 """
 
 import argparse
@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT / "tools"))  # captions.py, compare.py
 
 try:
     import lists
-    import moving
+    import moves
     import nbformat
     import pages
     import plotly
@@ -47,7 +47,7 @@ def gather(notebooks: Path, folder: Path) -> None:
     for name, notebook in stored.items():
         (static / name).mkdir()
         try:
-            moving.write(name, notebook, notebooks, static / name)
+            moves.write(name, notebook, notebooks, static / name)
             nbformat.write(pages.page(notebook, static / name), folder / f"{name}.ipynb")
             if name == STORY:
                 (folder / "hero.html").write_text(pages.landing(notebook, static / name), encoding="utf-8")

@@ -109,7 +109,7 @@ def element(
     classes: str = "live",
     moves: str | None = None,
 ) -> str:
-    """Return the HTML of one figure; `moves` is the script that holds all pictures of an explorer (`moving.py`)."""
+    """Return the HTML of one figure; `moves` is the script that holds all pictures of an explorer (`moves.py`)."""
     layout = figure["layout"]
     height = layout.get("height", 450)
     if figure.get("frames"):  # without the room that plotly's slider takes: ours stands below the figure
