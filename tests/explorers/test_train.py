@@ -79,7 +79,7 @@ def test_it_trains_what_train_trains():
     np.testing.assert_allclose(shown.run.params.W, whole.params.W, rtol=1e-6, atol=1e-7)
     np.testing.assert_array_equal(W, whole.weights[0])
     assert np.abs(whole.params.W - W).max() > 0.1
-    assert title(shown).startswith(f"Step 300: loss {float(expected.loss):.3g}, S = 0.70")
+    assert title(shown).startswith(f"Step 300: loss {float(expected.loss):#.3g}, S = 0.70")
     assert shown.history == [(0, shown.settings)]
 
 

@@ -14,7 +14,7 @@ from toylib.geometry import Sets
 
 _HEIGHT = 580
 _BELOW, _ABOVE = (0.0, 0.24), (0.36, 1.0)  # shares of the height, which leave room for the names of axes
-_NEARER = 0.85  # the eye of a scene, which is lower than alone
+_NEARER = 0.93  # the eye of a scene, which is lower than alone
 _NUMBER = "9"  # of the axes below; no picture has so many
 _LEAST = {"l": 60, "r": 20, "t": 50, "b": 50}  # margins
 _FIRST_STEP = 10  # where the logarithmic axis of steps begins, as in `figures.story`

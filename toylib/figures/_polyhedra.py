@@ -71,8 +71,8 @@ def story(
     *,
     step: int,
     title: str,
-    levels: Mapping[str, float],
-    twin: ArrayLike,
+    levels: Mapping[str, float] | None = None,
+    twin: ArrayLike | None = None,
     loss_range: tuple[float, float] | None = None,
 ) -> Drawing:
     """One run at one step: polyhedron and Gram matrix above, and below a cursor over loss and geometry.
@@ -86,8 +86,8 @@ def story(
         sets: of its features, any number and sizes.
         step: of the snapshot to show.
         title: of the figure, to which the step is added.
-        levels: name -> loss, drawn as dashed lines.
-        twin: (T,), losses of the linear twin.
+        levels: name -> loss, drawn as dashed lines; none by default.
+        twin: (T,), losses of the linear twin, if there is one.
         loss_range: of the loss axis; by default it spans this run, up to where it diverged, and the levels.
 
     Raises:
@@ -97,11 +97,12 @@ def story(
         raise ValueError(f"step must be one of a snapshot, got {step}; take one of run.steps")
     W = run.weights[list(run.steps).index(step)]
     _, _, green, pink = SET_COLORS
+    levels, twins = levels or {}, {} if twin is None else {"linear twin": (np.asarray(twin), pink)}
     loss_range = loss_range or (0.5 * min(np.nanmin(run.losses), *levels.values()), 1.5 * run.losses[0])
     # Once the sets have opened, three directions are alike, and which two are the strongest is chance.
     collapsed = run.steps <= max((phase.last for phase in run.phases if phase.name[0] in "AB"), default=-1)
     curves: list[tuple[str, tuple[float, float], _Series]] = [
-        ("loss", loss_range, {"model": (run.losses, INK), "linear twin": (np.asarray(twin), pink)}),
+        ("loss", loss_range, {"model": (run.losses, INK), **twins}),
         (
             "share",
             (-0.03, 1.03),
@@ -202,7 +203,7 @@ def _story_layout(
         x = axis("training step" if lowest else "", (first, last), log=True, showticklabels=lowest)
         y = axis(name, limits, log=bool(log))
         layout |= panel.axes(x, y)
-        if len(series) > 1:
+        if len(series) + len(levels) > 1:
             ends = {**series, **{name: (np.full(len(run.steps), loss), MUTED) for name, loss in levels.items() if log}}
             labels = [
                 Label.at_end(name, color, run.steps, values, log)
