@@ -14,7 +14,6 @@ from toylib.geometry import Sets
 
 _HEIGHT = 580
 _BELOW, _ABOVE = (0.0, 0.24), (0.36, 1.0)  # shares of the height, which leave room for the names of axes
-_NEARER = 0.93  # the eye of a scene, which is lower than alone
 _NUMBER = "9"  # of the axes below; no picture has so many
 _LEAST = {"l": 60, "r": 20, "t": 50, "b": 50}  # margins
 _FIRST_STEP = 10  # where the logarithmic axis of steps begins, as in `figures.story`
@@ -106,8 +105,7 @@ def _raised(name: str, value: dict[str, Any]) -> dict[str, Any]:
     """A scene or a y axis of the upper drawing."""
     if name.startswith("scene"):
         domain = {"x": [0, 1], "y": [0, 1], **value.get("domain", {})}
-        camera = {**value["camera"], "eye": {side: _NEARER * at for side, at in value["camera"]["eye"].items()}}
-        return {**value, "domain": {**domain, "y": [*map(_up, domain["y"])]}, "camera": camera}
+        return {**value, "domain": {**domain, "y": [*map(_up, domain["y"])]}}
     return {**value, "domain": [*map(_up, value.get("domain", (0, 1)))]}
 
 
