@@ -9,20 +9,26 @@ key after the plot of the one before has been drawn.
 - *kernel*: from the kernel's taking up of the slider's message to its sending of the figure's, by the kernel's clock.
 - *bytes*, *messages*: of all widget messages of a move.
 - *FigureWidget*, the peer: plotly's own widget in place of ours, moved by the same sliders to the same drawings.
+
+While a model trains (`explorers.train`), steps and drawings a second: those that the kernel sends, at most 12, and
+those that the browser draws; and the time from a key on the sparsity slider to the next drawing at that sparsity.
 """
 
 import shutil
 import tempfile
+import time
 from itertools import cycle
 from pathlib import Path
 
 import numpy as np
+import small
 from lab import CURRENT, Lab, browse, opened, serve
 from playwright.sync_api import Locator
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 MOVES = 60
 ECHO_BYTES = 400  # a message that only repeats the slider's is smaller; one with a figure is larger, or the last
+TRAINING_S = 5  # of each measurement
 QUIET_MS = 150  # without a message, after which a move counts as finished
 
 WATCH = (
@@ -137,13 +143,48 @@ def told(who: str, found: dict[str, list[float]]) -> str:
     return f"{who:26} {ratio:.2f} x the browser alone; {'; '.join(cells)}"
 
 
+def training(lab: Lab, norm: float) -> str:
+    """A line on two triples that train in three dimensions, under an attack of this norm, 100 steps a drawing."""
+    cell = lab.cell("solid = ")
+    plot, handle = lab.plot(cell), lab.slider(cell, "sparsity")
+    lab.evaluate(f"(solid.reset(), solid.move(sparsity=0.9, norm={norm}))[0]")
+    cell.locator("button.widget-button", has_text="Start").click()
+    lab.page.wait_for_function("gd => !gd.layout.title.text.startsWith('Step 0:')", arg=plot.element_handle())
+    step = "solid.run.steps[-1].item()"
+    began, before = time.perf_counter(), lab.evaluate(step)
+    count = "gd => { window.counted = 0; gd.on('plotly_afterplot', () => { window.counted += 1 }) }"
+    lab.page.evaluate("window.messages.length = 0")
+    plot.evaluate(count)
+    lab.page.wait_for_timeout(1000 * TRAINING_S)
+    sent = lab.page.evaluate(f"window.messages.filter(m => m.type === 'comm_msg' && m.bytes > {ECHO_BYTES}).length")
+    drawn = plot.evaluate("gd => { gd.removeAllListeners('plotly_afterplot'); return window.counted }")
+    steps, seconds = lab.evaluate(step) - before, time.perf_counter() - began
+    waits = []
+    for key, S in (("ArrowLeft", "0.85"), ("ArrowRight", "0.90")) * 3:
+        pressed = time.perf_counter()
+        handle.press(key)
+        lab.page.wait_for_function(f"gd => gd.layout.title.text.includes('S = {S}')", arg=plot.element_handle())
+        waits.append(1000 * (time.perf_counter() - pressed))
+    lab.evaluate("solid.pause()")
+    return (
+        f"training, norm {norm:4} · E‖x‖   {steps / seconds:,.0f} steps, {sent / seconds:.1f} drawings sent and "
+        f"{drawn / seconds:.1f} drawn a second; key to drawn at another sparsity {np.median(waits):,.0f} ms"
+    )
+
+
 def main() -> None:
-    """Print two lines a notebook: its explorer, and FigureWidget in its place."""
+    """Print two lines a notebook, its explorer and FigureWidget in its place; and two of a model that trains."""
     print(f"\nlatency of explorers: median / 95th percentile of {MOVES} moves, times in ms")
     with tempfile.TemporaryDirectory() as home:
         folder = Path(home) / "notebooks"
         shutil.copytree(NOTEBOOKS, folder, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
+        small.write_training(folder)
         with serve(folder) as address, browse() as context:
+            with opened(context, address, "0_training.ipynb") as lab:
+                lab.run_all()
+                lab.page.evaluate(WATCH)
+                for norm in (0, 0.1):
+                    print(training(lab, norm), flush=True)
             for name in sorted(path.name for path in NOTEBOOKS.glob("*.ipynb")):
                 with opened(context, address, name) as lab:
                     lab.run_all()

@@ -24,7 +24,7 @@ from toylib.reporting import CLAIMS
 CLOSER = 0.83  # the eye of the hero, which shows no axes
 DOWNLOAD = '\n\n<p class="download"><a href="{0}.ipynb" download>Download this notebook</a></p>'
 KERNEL = "<figcaption>One view of an explorer: its sliders need a kernel, <code>make lab</code>.</figcaption>"
-MOVES = "<figcaption>An explorer, over all its pictures; a kernel, <code>make lab</code>, draws others.</figcaption>"
+MOVES = "<figcaption>An explorer with all its pictures: its sliders need no kernel.</figcaption>"
 
 
 def page(notebook: NotebookNode, pictures: Path) -> NotebookNode:

@@ -84,11 +84,23 @@ def test_it_can_be_turned_while_it_trains_and_interrupted(lab):
     cell = lab.cell("solid = ")
     plot = lab.plot(cell)
     button(cell, "Start").click()
-    wait(lab, plot, "step > 0")
-    lab.turn(plot)
+    wait(lab, plot, "step > 500")
+    plot.scroll_into_view_if_needed()
+    before, box = lab.eye(plot), plot.locator("canvas").first.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    lab.page.mouse.move(x, y)
+    lab.page.mouse.down()
+    lab.page.wait_for_timeout(800)  # a scene answers a moment after it was drawn
+    lab.page.mouse.move(x + 100, y, steps=5)
+    held = shown(plot)
+    lab.page.wait_for_timeout(500)  # and turns on for one
+    assert shown(plot) == held  # while the pointer is down nothing else moves it
+    lab.page.mouse.up()
+    turned = lab.eye(plot)
+    assert max(abs(turned[side] - before[side]) for side in "xyz") > 0.3
+    wait(lab, plot, f"step > {held[0] + 300}")  # and it goes on, seen from there
+    assert lab.eye(plot) == pytest.approx(turned, abs=0.1)
     lab.screenshot("train-space", cell)
-    step, *_ = shown(plot)
-    wait(lab, plot, f"step > {step}")  # and it goes on
     lab.page.evaluate("jupyterapp.commands.execute('notebook:interrupt-kernel').then(() => null)")
     cell.get_by_text("interrupted").wait_for()
     assert lab.evaluate("solid.running") is False

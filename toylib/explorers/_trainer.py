@@ -97,7 +97,7 @@ class Trainer(widgets.VBox):
         self._task: asyncio.Task | None = None
         self._name, self._named_at = "", -np.inf
         self._plot, self._message, self._redraw = Plot(self.drawing()), widgets.HTML(), Soon(self._show)
-        self._buttons = {name: widgets.Button(**look) for name, look in _BUTTONS.items()}
+        self._buttons = {name: widgets.Button(**look, layout={"width": "130px"}) for name, look in _BUTTONS.items()}
         for name, button in self._buttons.items():
             button.on_click(partial(lambda press, _: self._tried(press), getattr(self, name)))
         for name, menu in {**self.sliders, "optimizer": self.optimizer}.items():
@@ -215,7 +215,7 @@ class Trainer(widgets.VBox):
             losses,
             n_steps=self._n_steps,
             levels=self._levels(S.value),
-            title=f"Step {state.step:,}: loss {float(state.loss):.3g}, {S.label}{name}",
+            title=f"Step {state.step:,}: loss {float(state.loss):#.3g}, {S.label}{name}",
         )
 
     async def _train(self) -> None:

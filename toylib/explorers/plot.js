@@ -86,12 +86,14 @@ class Plot {
     layout.width = this.box.clientWidth
     if (!layout.width) return // out of sight, or gone: drawn when it has a width
     this.box.style.height = `${(layout.height ??= 450)}px`
-    if (TOUCH) layout.dragmode = false // a finger scrolls the page, and turns what is 3-D
-    for (const [name, part] of Object.entries(layout)) {
-      if (!name.startsWith("scene")) continue
-      const scene = this.box._fullLayout?.[name]?._scene
-      if (TOUCH) part.dragmode = "turntable"
-      if (this.isTurned && scene) part.camera = scene.getCamera() // it turns on for a moment after the pointer is up
+    const { _fullLayout: full } = this.box
+    for (const name of full?._subplots.gl3d ?? []) {
+      // What a reader turned stays, and goes on turning for a moment after the pointer is up.
+      if (this.isTurned) (layout[name] ??= {}).camera = full[name]._scene.getCamera()
+    }
+    if (TOUCH) {
+      layout.dragmode = false // a finger scrolls the page, and turns what is 3-D
+      for (const name in layout) if (name.startsWith("scene")) layout[name].dragmode = "turntable"
     }
     this.last = Plotly.react(this.box, data, layout, CONFIG).catch(error => console.error(error))
     await this.last

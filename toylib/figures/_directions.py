@@ -185,7 +185,7 @@ def _arrows(W: np.ndarray, sets: Sets, groups: Sequence[_Group], reach: float, s
         marker: dict[str, Any] = {"size": 5 if m == 3 or not named else 11 * size**0.5, "color": color}
         if m == 2:
             eighths = np.round(8 * np.degrees(np.arctan2(*W[:, members])))  # of a degree, which plotly's checks keep
-            marker |= {"symbol": "arrow", "angle": f4(eighths / 8)}
+            marker |= {"symbol": "arrow", "angle": f4((eighths / 8 + 180) % 360 - 180)}
         tips = {"mode": "markers", "name": "features", "marker": marker, "showlegend": False, "opacity": opacity}
         hover: dict[str, Any] = {"text": [str(j + 1) for j in members], "customdata": f4(norms[members])}
         hover["hovertemplate"] = "feature %{text}: norm %{customdata:.2f}<extra></extra>"
