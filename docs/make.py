@@ -2,8 +2,8 @@
 
 Sphinx wants its sources in one folder: the pages of docs/, the notebooks as `pages.page` turns them into pages, the
 register and the reference, which `lists` makes from the notebooks and from the library's rooms, what the landing page
-trains on (`train`), and plotly.min.js from the installed package are gathered in a temporary one. What is listed is derived: a new notebook or room appears by
-itself.
+trains on (`train`), and plotly.min.js from the installed package are gathered in a temporary one. What is listed is
+derived: a new notebook or room appears by itself.
 """
 
 import argparse
