@@ -190,6 +190,7 @@ const Shape = {
       parts.push(tag("text", { class: kind, x: x(step), y: bottom + 16 }, step.toLocaleString("en")));
     }
     parts.push(tag("text", { class: "along", x: (left + right) / 2, y: height - 8 }, "training step"));
+    parts.push(tag("text", { class: "up", x: left - 6, y: top - 6 }, "loss"));
     let above = -Infinity; // where the last name stands
     for (const [name, value] of levels) {
       above = Math.max(y(value), above + 15);
