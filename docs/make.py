@@ -2,8 +2,8 @@
 
 Sphinx wants its sources in one folder: the pages of docs/, the notebooks as `pages.page` turns them into pages, the
 register and the reference, which `lists` makes from the notebooks and from the library's rooms, what the landing page
-trains on (`train`), and plotly.min.js from the installed package are gathered in a temporary one. What is listed is
-derived: a new notebook or room appears by itself.
+trains on (`train`), what explorers move through (`moves`), and plotly.min.js from the installed package are gathered in
+a temporary one. What is listed is derived: a new notebook or room appears by itself.
 """
 
 import argparse
@@ -20,6 +20,7 @@ sys.path.insert(0, str(ROOT / "tools"))  # captions.py, compare.py
 
 try:
     import lists
+    import moves
     import nbformat
     import pages
     import plotly
@@ -39,12 +40,14 @@ def gather(notebooks: Path, folder: Path) -> None:
     shutil.copytree(DOCS, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     static = folder / "_static"
     shutil.copy(Path(plotly.__file__).parent / "package_data" / "plotly.min.js", static)
+    shutil.copy(ROOT / "toylib" / "explorers" / "plot.js", static)  # what a page and a kernel draw alike
     train.write(static)
     (static / "colours.js").write_text(f"const DARK = {json.dumps(DARK)};\n", encoding="utf-8")
     stored = {path.stem: nbformat.read(path, as_version=4) for path in sorted(notebooks.glob("*.ipynb"))}
     for name, notebook in stored.items():
         (static / name).mkdir()
         try:
+            moves.write(name, notebook, notebooks, static / name)
             nbformat.write(pages.page(notebook, static / name), folder / f"{name}.ipynb")
             if name == STORY:
                 (folder / "hero.html").write_text(pages.landing(notebook, static / name), encoding="utf-8")

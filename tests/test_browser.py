@@ -100,7 +100,7 @@ def test_a_cell_that_runs_again_leaves_no_callback_behind(small, explorer):
     cell, plot, *_ = explorer
     open_widgets = "len(__import__('ipywidgets.widgets.widget', fromlist=['_instances'])._instances)"
     before = small.evaluate(open_widgets)
-    cell.get_by_title("play curve").get_by_role("button").first.click()
+    cell.get_by_title("play curve").click()
     small.wait_for_data(plot, {(0, "y"): CURVES[1]})  # it plays, and its cell runs again
     small.run(cell)
     small.wait_for_data(small.plot(cell), {(0, "y"): CURVES[0]})
@@ -137,6 +137,18 @@ def test_complaints_are_noticed(context, address):
         lab.page.evaluate("fetch('http://localhost:1/three').catch(() => null)")
         assert lab.problems[:2] == ["one", "two"]
         assert "http://localhost:1/three" in lab.problems
+
+
+def check_directions(lab: Lab) -> None:
+    """Notebook 0: the arrow of the first feature is that of the model of the stop."""
+    arrow = lab.evaluate("[i for i, trace in enumerate(draw(0.0).data) if trace.get('text') == ['1']][0]")
+    for name, stops in (("sparsity", ("0.0", "0.98")), ("step", ("0.98, 0", "0.98, STEPS"))):
+        cell = f'start={{"{name}"'
+        baked = lab.plot(lab.cell(cell))
+        for fraction, stop in enumerate(stops):
+            lab.scrub(baked, fraction)
+            lab.wait_for_data(baked, {(arrow, "y"): lab.evaluate(f"model({stop})[1, :1]")})
+        lab.screenshot(f"directions-{name}", baked)
 
 
 def check_samples(lab: Lab) -> None:
@@ -325,6 +337,7 @@ def check_transfer(lab: Lab) -> None:
 
 
 CHECKS = {
+    "0_start_here.ipynb": check_directions,
     "1_data_generation.ipynb": check_samples,
     "2_training_dynamics.ipynb": check_story,
     "3_adversarial_attacks.ipynb": check_attack,

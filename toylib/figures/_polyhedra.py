@@ -1,6 +1,6 @@
 """The polyhedron that a model's features span, the story of one run told around it, and the tree beside it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations, cycle
 from typing import Any
 
@@ -16,12 +16,12 @@ from toylib.geometry import Sets, Trajectory, dendrogram, upright
 _ANTIPODAL, _NEIGHBOUR = -0.9, -0.5
 _REACH = 1.25
 _FIRST_STEP = 10  # where the logarithmic axis of steps begins: before, nothing has moved yet
-_SILENT = {"hoverinfo": "skip", "showlegend": False}
+SILENT = {"hoverinfo": "skip", "showlegend": False}
 _ASIDE = ("top left", "top center", "top right")  # of its point, a number stands, so that points that coincide have all
 # Where the two curves of a story stand, as shares of the height; the polyhedron is above.
-_PANELS = [Panel("2", (0.0, 1.0), (0.255, 0.465)), Panel("3", (0.0, 1.0), (0.0, 0.19))]
-_GRAM = Panel("", (0.66, 0.97), (0.63, 0.93))
-_HEIGHT, _TOP, _BOTTOM = 800, 60, 55
+_PANELS = [Panel("2", (0.0, 1.0), (0.25, 0.45)), Panel("3", (0.0, 1.0), (0.0, 0.2))]
+_GRAM = Panel("", (0.66, 0.97), (0.62, 0.96))
+_HEIGHT, _TOP, _BOTTOM = 640, 50, 50  # with its slider it stands in a laptop's window
 _TREE, _COSINES = Panel("", (0.0, 0.5), (0.0, 0.9)), Panel("2", (0.6, 0.97), (0.1, 0.9))
 _SCENE = {"x": [0.54, 1.0], "y": [0.0, 0.9]}
 _ABOVE = {"xref": "paper", "x": 0.77, "yref": "paper", "y": 0.9}
@@ -41,7 +41,7 @@ def polyhedron(W: ArrayLike, sets: Sets, *, title: str) -> Drawing:
         title: of the figure.
     """
     W = checked("W", W, None, None)
-    layout = framed(title, 480, scene=_scene(len(W)), margin={"l": 0, "r": 0})
+    layout = framed(title, 480, scene=scene(len(W)), margin={"l": 0, "r": 0})
     return Drawing(_polyhedron(W, sets, _facing(W, sets)), layout)
 
 
@@ -58,9 +58,9 @@ def stages(Ws: Mapping[str, ArrayLike], sets: Sets, *, title: str) -> Drawing:
     traces, layout = [], framed(title, 290, margin={"l": 0, "r": 0, "t": 50, "b": 0}, annotations=[])
     above = {"y": 1, "xref": "paper", "yref": "paper", "yanchor": "top", "showarrow": False}
     for i, (name, W) in enumerate(Ws.items()):
-        scene = "scene" + str(i + 1) * (i > 0)
-        traces += [{**trace, "scene": scene} for trace in _polyhedron(checked("W", W, m, None), sets, turn)]
-        layout[scene] = {**_scene(m, ticks=False), "domain": {"x": [i / len(Ws), (i + 1) / len(Ws)], "y": [0, 0.92]}}
+        place = "scene" + str(i + 1) * (i > 0)
+        traces += [{**trace, "scene": place} for trace in _polyhedron(checked("W", W, m, None), sets, turn)]
+        layout[place] = {**scene(m, ticks=False), "domain": {"x": [i / len(Ws), (i + 1) / len(Ws)], "y": [0, 0.92]}}
         layout["annotations"].append({**above, "text": name, "x": (i + 0.5) / len(Ws)})
     return Drawing(traces, layout)
 
@@ -71,8 +71,8 @@ def story(
     *,
     step: int,
     title: str,
-    levels: Mapping[str, float],
-    twin: ArrayLike,
+    levels: Mapping[str, float] | None = None,
+    twin: ArrayLike | None = None,
     loss_range: tuple[float, float] | None = None,
 ) -> Drawing:
     """One run at one step: polyhedron and Gram matrix above, and below a cursor over loss and geometry.
@@ -86,8 +86,8 @@ def story(
         sets: of its features, any number and sizes.
         step: of the snapshot to show.
         title: of the figure, to which the step is added.
-        levels: name -> loss, drawn as dashed lines.
-        twin: (T,), losses of the linear twin.
+        levels: name -> loss, drawn as dashed lines; none by default.
+        twin: (T,), losses of the linear twin, if there is one.
         loss_range: of the loss axis; by default it spans this run, up to where it diverged, and the levels.
 
     Raises:
@@ -97,11 +97,12 @@ def story(
         raise ValueError(f"step must be one of a snapshot, got {step}; take one of run.steps")
     W = run.weights[list(run.steps).index(step)]
     _, _, green, pink = SET_COLORS
+    levels, twins = levels or {}, {} if twin is None else {"linear twin": (np.asarray(twin), pink)}
     loss_range = loss_range or (0.5 * min(np.nanmin(run.losses), *levels.values()), 1.5 * run.losses[0])
     # Once the sets have opened, three directions are alike, and which two are the strongest is chance.
     collapsed = run.steps <= max((phase.last for phase in run.phases if phase.name[0] in "AB"), default=-1)
     curves: list[tuple[str, tuple[float, float], _Series]] = [
-        ("loss", loss_range, {"model": (run.losses, INK), "linear twin": (np.asarray(twin), pink)}),
+        ("loss", loss_range, {"model": (run.losses, INK), **twins}),
         (
             "share",
             (-0.03, 1.03),
@@ -148,19 +149,14 @@ def branches(W: ArrayLike, sets: Sets, *, height: float, title: str) -> Drawing:
     line = {"type": "scatter", "mode": "lines", "line": {"color": INK, "width": 2}, "name": "branches", **_TREE.refs}
     hover = "distance %{y:.3f}<extra></extra>"
     traces = [{**line, "x": f4(tree[0]), "y": f4(tree[1]), "connectgaps": False, "hovertemplate": hover}]
+    leaf = {"type": "scatter", "mode": "markers+text", "textposition": "bottom center", **_TREE.refs}
+    leaf |= {"hovertemplate": "feature %{text}<extra></extra>"}
     traces += [
         {
-            "type": "scatter",
-            "x": f4([places[j] for j in members]),
-            "y": f4(np.zeros(len(members))),
-            "mode": "markers+text",
-            "marker": {"size": 8, "color": color},
-            "text": [str(j + 1) for j in members],
-            "textposition": "bottom center",
-            "textfont": {"size": 14, "color": LABELS[color]},
-            "name": f"leaves of set {i}",
-            "hovertemplate": "feature %{text}<extra></extra>",
-            **_TREE.refs,
+            **leaf,
+            **{"x": f4([places[j] for j in members]), "y": f4(np.zeros(len(members)))},
+            **{"text": [str(j + 1) for j in members], "textfont": {"size": 14, "color": LABELS[color]}},
+            **{"marker": {"size": 8, "color": color}, "name": f"leaves of set {i}"},
         }
         for i, (members, color) in enumerate(zip(sets, cycle(SET_COLORS)), 1)
     ]
@@ -197,7 +193,7 @@ def _story_layout(
         _HEIGHT,
         margin={"r": 125, "t": _TOP, "b": _BOTTOM},
         showlegend=False,
-        scene={**_scene(run.weights.shape[1]), "domain": {"x": [0, 0.6], "y": [0.53, 1]}},
+        scene={**scene(run.weights.shape[1]), "domain": {"x": [0, 0.6], "y": [0.5, 1]}},
         annotations=notes,
         shapes=shapes,
     )
@@ -207,7 +203,7 @@ def _story_layout(
         x = axis("training step" if lowest else "", (first, last), log=True, showticklabels=lowest)
         y = axis(name, limits, log=bool(log))
         layout |= panel.axes(x, y)
-        if len(series) > 1:
+        if len(series) + len(levels) > 1:
             ends = {**series, **{name: (np.full(len(run.steps), loss), MUTED) for name, loss in levels.items() if log}}
             labels = [
                 Label.at_end(name, color, run.steps, values, log)
@@ -239,17 +235,17 @@ def _polyhedron(W: np.ndarray, sets: Sets, turn: np.ndarray) -> list[dict[str, A
     # The colour of a third set is not to mean something else too.
     dashed = SET_COLORS[2] if len(sets) < 3 else INK
     traces = [
-        _line(_segments(points, edges), "edge to the other set", MUTED, width=2),
-        _line(_segments(points, antipodes), "antipodal pair", dashed, width=5, dash="dash"),
+        stroke(segments(points, edges), "edge to the other set", MUTED, width=2),
+        stroke(segments(points, antipodes), "antipodal pair", dashed, width=5, dash="dash"),
     ]
     for i, (members, color) in enumerate(zip(sets, cycle(SET_COLORS)), 1):
         # All edges of a triangle; of more features not the diagonals, and no line over that of an antipodal pair.
         least = {2: _ANTIPODAL, 3: -np.inf}.get(len(members), _NEIGHBOUR)
         inner = [(pair, cosine[pair] > least) for pair in combinations(members, 2)]
         traces += [
-            _line(_segments(points, inner), f"edge of set {i}", color, width=6),
+            stroke(segments(points, inner), f"edge of set {i}", color, width=6),
             {
-                **_at(points[:, list(members)]),
+                **at(points[:, list(members)]),
                 "mode": "markers+text",
                 "marker": {"size": 6, "color": color},
                 "text": [str(j + 1) for j in members],
@@ -260,7 +256,7 @@ def _polyhedron(W: np.ndarray, sets: Sets, turn: np.ndarray) -> list[dict[str, A
                 "hovertemplate": "feature %{text}: (%{x:.2f}, %{y:.2f}, %{z:.2f})<extra></extra>",
             },
         ]
-    return [*traces, {**_at(np.zeros((3, 1))), "mode": "markers", "marker": {"size": 3, "color": INK}, **_SILENT}]
+    return [*traces, {**at(np.zeros((3, 1))), "mode": "markers", "marker": {"size": 3, "color": INK}, **SILENT}]
 
 
 def _facing(W: np.ndarray, sets: Sets) -> np.ndarray:
@@ -268,22 +264,24 @@ def _facing(W: np.ndarray, sets: Sets) -> np.ndarray:
     return upright(W, sets) if len(W) > 3 and np.isfinite(W).all() else np.eye(len(W))
 
 
-def _segments(W: np.ndarray, pairs: Sequence[tuple[tuple[int, int], bool]]) -> np.ndarray:
-    """(3, 3·pairs): both ends and a gap of NaN for each pair, all NaN for a pair that is not shown."""
+def segments(W: np.ndarray, pairs: Iterable[tuple[Sequence[int], bool]]) -> np.ndarray:
+    """(m, 3·pairs): both ends and a gap of NaN for each pair, all NaN for a pair that is not shown."""
     with_gap = np.column_stack([W, np.full(len(W), np.nan)])
     return with_gap[:, [k for pair, shown in pairs for k in ((*pair, -1) if shown else (-1, -1, -1))]]
 
 
-def _line(points: np.ndarray, name: str, color: str, *, width: float, dash: str = "solid") -> dict[str, Any]:
+def stroke(points: np.ndarray, name: str, color: str, *, width: float, dash: str = "solid") -> dict[str, Any]:
+    """A trace of lines between points, with gaps, that takes no part in hovering."""
     line = {"color": color, "width": width, "dash": dash}
-    return {**_at(points), "mode": "lines", "line": line, "name": name, "connectgaps": False, **_SILENT}
+    return {**at(points), "mode": "lines", "line": line, "name": name, "connectgaps": False, **SILENT}
 
 
-def _at(points: np.ndarray) -> dict[str, Any]:
-    return {"type": "scatter3d", **dict(zip("xyz", f4(points), strict=True))}
+def at(points: np.ndarray) -> dict[str, Any]:
+    """A trace of points, (2, k) in a plane or (3, k) in space."""
+    return {"type": "scatter3d" if len(points) == 3 else "scatter", **dict(zip("xyz", f4(points), strict=False))}
 
 
-def _scene(m: int, *, ticks: bool = True) -> dict[str, Any]:
+def scene(m: int, *, ticks: bool = True) -> dict[str, Any]:
     """Axes and camera for models of m dimensions: a plane is seen from above, as it is."""
     side = {"range": [-_REACH, _REACH], "tickvals": [-1, 0, 1], "showticklabels": ticks}
     strongest = (f"strongest of {m}", "second", "third")
