@@ -180,9 +180,11 @@ const Shape = {
     });
     const decades = Array.from({ length: 12 }, (_, k) => 10 ** (k - 10));
     const ticks = decades.flatMap((d) => (high / low < 200 ? [d, 2 * d, 5 * d] : [d]));
-    for (const tick of ticks.filter((tick) => tick > low && tick < high)) {
+    const power = (tick) => `10<tspan class="power" dy="-4">−${-Math.floor(Math.log10(tick) + 1e-9)}</tspan>`;
+    const written = (tick) => (tick < 9e-4 && high / low >= 200 ? power(tick) : `${+tick.toPrecision(1)}`);
+    for (const tick of ticks.filter((tick) => tick > low && y(tick) > top + 3)) {
       parts.push(line("grid", [left, y(tick)], [right, y(tick)]));
-      parts.push(tag("text", { class: "up", x: left - 6, y: y(tick) }, +tick.toPrecision(1)));
+      parts.push(tag("text", { class: "up", x: left - 6, y: y(tick) }, written(tick)));
     }
     for (const step of moves) parts.push(line("move", [x(step), bottom - 7], [x(step), bottom]));
     for (const quarter of [0, 1, 2, 3, 4]) {
@@ -190,7 +192,7 @@ const Shape = {
       parts.push(tag("text", { class: kind, x: x(step), y: bottom + 16 }, step.toLocaleString("en")));
     }
     parts.push(tag("text", { class: "along", x: (left + right) / 2, y: height - 8 }, "training step"));
-    parts.push(tag("text", { class: "up", x: left - 6, y: top - 6 }, "loss"));
+    parts.push(tag("text", { class: "up", x: left - 6, y: top - 12 }, "loss"));
     let above = -Infinity; // where the last name stands
     for (const [name, value] of levels) {
       above = Math.max(y(value), above + 15);
@@ -199,7 +201,8 @@ const Shape = {
     }
     const curve = steps.map((step, i) => [x(step), y(losses[i])]);
     parts.push(tag("polyline", { class: "curve", points: Shape.points(curve) }));
-    parts.push(tag("circle", { class: "now", cx: x(last), cy: y(losses.at(-1)), r: 4 }));
+    const now = losses.at(-1) > low ? tag("circle", { class: "now", cx: x(last), cy: y(losses.at(-1)), r: 4 }) : "";
+    parts.push(now || tag("text", { class: "along", x: x(last), y: bottom - 6 }, "▼")); // below what is drawn
     return parts.join("");
   },
 };

@@ -175,11 +175,12 @@
       const opposite = Shape.pairs(Shape.columns(W, n), sets).antipodes.length;
       const pairs = opposite === 1 ? "pair" : "pairs";
       const each = W.reduce((sum, w) => sum + w * w, 0) / m;
+      const pace = running && speed ? `, ${grouped(speed)} a second` : "";
       const texts = {
         ".start": running ? "❚❚ Pause" : step ? "▶ Go on" : "▶ Start",
         ".state": state,
         ".measures": `${opposite} antipodal ${pairs}, ${each.toFixed(2)} features per dimension`,
-        ".count": `step ${grouped(step)}${running && speed ? `, ${grouped(speed)} a second` : ""}`,
+        ".count": `step ${grouped(step)}, loss ${this.loss.toPrecision(2)}${pace}`,
       };
       for (const [selector, text] of Object.entries(texts))
         if (this.find(selector).textContent !== text) this.find(selector).textContent = text;
