@@ -41,7 +41,7 @@ class Trainer:
 
     def choose(self, preset: str, *, seed: int, **stops: float) -> None:
         """Choose a preset and stops, paused at step 0."""
-        self.root.locator(f"[data-preset={preset}]").click()
+        self.root.locator(f"button[data-preset={preset}]").click()
         for name, stop in stops.items():
             self.move(name, stop)
         self.root.locator("input[name=seed]").fill(str(seed))

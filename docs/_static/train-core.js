@@ -1,10 +1,12 @@
-// The model of the landing page and its training: x' = ReLU(WᵀWx + b), Adam, every node at every step. It knows nothing
-// of the page: trainCore() runs in the worker and beside it, trainWorker() in the worker alone, both from their text,
-// because a page opened from disk may not load a worker from a file.
+// The model of the landing page and its training: x' = ReLU(WᵀWx + b), Adam, every node at every step. It knows
+// nothing of the page: trainCore() runs in the worker and beside it, trainWorker() in the worker alone, both from their
+// text, because a page opened from disk may not load a worker from a file.
 "use strict";
 
 function trainCore() {
-  const WIDTH = 6; // features at most; rows of samples are padded with zeros, so that the innermost loop has no loop in it
+  // Features at most. Rows of samples are padded with zeros, so that loops over samples have no loop inside, which
+  // makes them three times faster.
+  const WIDTH = 6;
 
   // WᵀW, (n, n) row by row, of W (m, n) row by row.
   function gram(W, n, G = new Float64Array(n * n)) {
@@ -26,16 +28,25 @@ function trainCore() {
   }
 
   // x + δ for rows x of six numbers: δ of norm `radius` along the candidate that raises the error of x most.
+  let room; // for as many rows as the last time, because a step that allocates it is slower
   function attacked(rows, G, b, radius) {
-    const n = b.length, { units, pushes } = candidates(G, n), Z = new Float64Array(rows.length), out = rows.slice();
+    if (room?.Z.length !== rows.length) {
+      const number = rows.length / WIDTH;
+      room = { Z: rows.slice(), out: rows.slice(), best: new Uint8Array(number), worst: new Float64Array(number) };
+    }
+    const n = b.length, { units, pushes } = candidates(G, n), { Z, out, best, worst } = room;
+    out.set(rows);
+    worst.fill(-1);
     for (let i = 0; i < n; i++) {
       const [g0 = 0, g1 = 0, g2 = 0, g3 = 0, g4 = 0, g5 = 0] = G.subarray(i * n, i * n + n), bias = b[i];
       for (let at = 0; at < rows.length; at += WIDTH)
-        Z[at + i] = bias + g0 * rows[at] + g1 * rows[at + 1] + g2 * rows[at + 2] + g3 * rows[at + 3] + g4 * rows[at + 4] + g5 * rows[at + 5];
+        Z[at + i] =
+          bias + g0 * rows[at] + g1 * rows[at + 1] + g2 * rows[at + 2] +
+          g3 * rows[at + 3] + g4 * rows[at + 4] + g5 * rows[at + 5];
     }
-    const best = new Uint8Array(rows.length / WIDTH), worst = new Float64Array(best.length).fill(-1);
     for (let c = 0; c < n; c++) {
-      const [p0 = 0, p1 = 0, p2 = 0, p3 = 0, p4 = 0, p5 = 0] = pushes.subarray(c * n, c * n + n).map((push) => radius * push);
+      const reach = pushes.subarray(c * n, c * n + n).map((push) => radius * push);
+      const [p0 = 0, p1 = 0, p2 = 0, p3 = 0, p4 = 0, p5 = 0] = reach;
       for (let k = 0, at = 0; k < best.length; k++, at += WIDTH) {
         const e0 = Math.max(Z[at] + p0, 0) - rows[at], e1 = Math.max(Z[at + 1] + p1, 0) - rows[at + 1];
         const e2 = Math.max(Z[at + 2] + p2, 0) - rows[at + 2], e3 = Math.max(Z[at + 3] + p3, 0) - rows[at + 3];
@@ -153,13 +164,15 @@ function trainWorker(core) {
     }
     posted = now;
     const running = model.steps < until;
-    postMessage({ id, steps: model.steps, W: model.W.slice(), b: model.b.slice(), loss: model.pass(0), speed: measured.speed, running });
+    const [W, b, loss] = [model.W.slice(), model.b.slice(), model.pass(0)];
+    postMessage({ id, steps: model.steps, W, b, loss, speed: measured.speed, running });
   }
 
   function pump() {
     const begin = performance.now();
     const due = pace ? Math.min(until, origin.steps + (pace * (begin - origin.at)) / 1000) : until;
-    while (model.steps < due && performance.now() - begin < BUSY) for (let i = 0; i < 8 && model.steps < due; i++) model.step();
+    while (model.steps < due && performance.now() - begin < BUSY)
+      for (let i = 0; i < 8 && model.steps < due; i++) model.step();
     if (model.steps < due) mark(); // slower than the pace: what was missed is not made up for
     if (performance.now() - posted > EVERY || model.steps >= until) post();
     timer = model.steps < until ? setTimeout(pump, pace && model.steps >= due ? 4 : 0) : undefined;

@@ -81,7 +81,8 @@ const Shape = {
         if (!live[i] || !live[j]) continue;
         const cosine = dot(columns[i], columns[j]) / lengths[i] / lengths[j], same = of[i] === of[j];
         if (cosine < -0.9) found.antipodes.push([i, j, same ? of[i] : -1]);
-        else if (columns[i].length === 2 ? outer(i, j) : same || cosine > -0.5) found.edges.push([i, j, same ? of[i] : -1]);
+        else if (columns[i].length === 2 ? outer(i, j) : same || cosine > -0.5)
+          found.edges.push([i, j, same ? of[i] : -1]);
       }
     return { ...found, live };
   },
@@ -89,38 +90,51 @@ const Shape = {
   // The class with the colour of a feature's set; sets of one feature all have the same.
   tint: (sets, set) => (set < 0 ? "between" : `set-${sets.length > 4 ? 1 : set + 1}`),
 
-  // Directions in hidden space, as the inside of an SVG with the viewBox -1.35 -1.35 2.7 2.7. A body is seen in parallel
-  // projection from [yaw, pitch].
-  directions({ n, sets }, W, [yaw, pitch]) {
-    const columns = Shape.columns(W, n), { antipodes, edges, live } = Shape.pairs(columns, sets);
+  // An element of SVG, numbers to three digits.
+  tag(name, attributes, text = "") {
+    const said = (value) => (typeof value === "number" ? +value.toFixed(3) : value);
+    const pairs = Object.entries(attributes).map(([key, value]) => `${key}="${said(value)}"`);
+    return `<${name} ${pairs.join(" ")}>${text}</${name}>`;
+  },
+  line: (kind, [x1, y1], [x2, y2]) => Shape.tag("line", { class: kind, x1, y1, x2, y2 }),
+  points: (places) => places.map(([x, y]) => `${x.toFixed(3)},${y.toFixed(3)}`).join(" "),
+
+  // Directions in hidden space, as the inside of an SVG with the viewBox -1.35 -1.35 2.7 2.7. A body is seen in
+  // parallel projection from [yaw, pitch].
+  directions({ n, m, sets }, W, [yaw, pitch]) {
+    const { tag, line } = Shape, columns = Shape.columns(W, n), solid = m === 3;
+    const { antipodes, edges, live } = Shape.pairs(columns, sets);
     const [c, s, u, v] = [Math.cos(yaw), Math.sin(yaw), Math.cos(pitch), Math.sin(pitch)];
     const seen = ([x, y, z]) => {
       if (z === undefined) return [x, -y, 0];
       const right = c * x - s * y, away = s * x + c * y;
-      return [right, -(u * z + v * away), v * z - u * away];
+      return [right, -(u * z + v * away), v * z - u * away]; // across, down, towards the reader
     };
-    const points = columns.map(seen), f = (value) => value.toFixed(3);
-    const of = points.map((_, j) => sets.findIndex((members) => members.includes(j)));
-    const line = (a, b, kind) => `<line class="${kind}" x1="${f(a[0])}" y1="${f(a[1])}" x2="${f(b[0])}" y2="${f(b[1])}"/>`;
-    const behind = (a, b) => (a[2] + b[2] < -0.1 ? " behind" : "");
-    const solid = columns[0].length === 3;
-    const around = Array.from({ length: 49 }, (_, k) => seen([Math.cos((k * Math.PI) / 24), Math.sin((k * Math.PI) / 24), 0]));
-    const parts = [`<circle class="sphere" r="1"/>`];
-    if (solid) parts.push(`<polyline class="sphere" points="${around.map(([x, y]) => `${f(x)},${f(y)}`).join(" ")}"/>`);
-    parts.push(...antipodes.map(([i, j, set]) => line(points[i], points[j], `antipodes ${Shape.tint(sets, set)}`)));
-    for (const members of sets.filter((set) => solid && set.length === 3))
-      parts.push(`<polygon class="${Shape.tint(sets, of[members[0]])}" points="${members.map((j) => points[j].slice(0, 2).map(f)).join(" ")}"/>`);
+    const points = columns.map(seen), places = Shape.labels(points);
+    const kinds = points.map((_, j) => Shape.tint(sets, sets.findIndex((members) => members.includes(j))));
     const depth = ([i, j]) => points[i][2] + points[j][2];
-    for (const [i, j, set] of [...edges].sort((a, b) => depth(a) - depth(b)))
-      parts.push(line(points[i], points[j], `edge ${Shape.tint(sets, set)}${behind(points[i], points[j])}`));
-    if (!solid) parts.push(...points.map((p, j) => line([0, 0], p, `arrow ${Shape.tint(sets, of[j])}`)));
-    parts.push(`<circle class="origin" r="0.02"/>`);
-    const order = points.map((_, j) => j).sort((i, j) => points[i][2] - points[j][2]);
-    for (const j of order)
-      parts.push(`<circle class="${Shape.tint(sets, of[j])}" cx="${f(points[j][0])}" cy="${f(points[j][1])}" r="${f(0.05 + 0.012 * points[j][2])}"/>`);
-    const places = Shape.labels(points);
+
+    const parts = [tag("circle", { class: "sphere", r: 1 })];
+    if (solid) {
+      const angles = Array.from({ length: 49 }, (_, k) => (k * Math.PI) / 24);
+      const equator = angles.map((angle) => seen([Math.cos(angle), Math.sin(angle), 0]));
+      parts.push(tag("polyline", { class: "sphere", points: Shape.points(equator) }));
+    }
+    for (const [i, j, set] of antipodes)
+      parts.push(line(`antipodes ${Shape.tint(sets, set)}`, points[i], points[j]));
+    for (const members of sets.filter((members) => solid && members.length === 3))
+      parts.push(tag("polygon", { class: kinds[members[0]], points: Shape.points(members.map((j) => points[j])) }));
+    for (const [i, j, set] of [...edges].sort((a, b) => depth(a) - depth(b))) {
+      const behind = depth([i, j]) < -0.1 ? " behind" : "";
+      parts.push(line(`edge ${Shape.tint(sets, set)}${behind}`, points[i], points[j]));
+    }
+    if (!solid) parts.push(...points.map((point, j) => line(`arrow ${kinds[j]}`, [0, 0], point)));
+    parts.push(tag("circle", { class: "origin", r: 0.02 }));
+    const order = [...points.keys()].sort((i, j) => points[i][2] - points[j][2]);
+    for (const [cx, cy, z, j] of order.map((j) => [...points[j], j]))
+      parts.push(tag("circle", { class: kinds[j], cx, cy, r: 0.05 + 0.012 * z }));
     for (const j of order.filter((j) => live[j] || !live.includes(true)))
-      parts.push(`<text class="${Shape.tint(sets, of[j])}" x="${f(places[j][0])}" y="${f(places[j][1])}">${j + 1}</text>`);
+      parts.push(tag("text", { class: kinds[j], x: places[j][0], y: places[j][1] }, j + 1));
     return parts.join("");
   },
 
@@ -147,35 +161,48 @@ const Shape = {
   // The loss over steps with its exact levels, on a logarithmic axis, and ticks where a slider moved: the inside of an
   // SVG of this size in pixels.
   loss({ steps, losses, phases, moves, levels, highest, width, height }) {
-    const [left, right, top, bottom] = [46, width < 500 ? 8 : 150, 20, 38], last = steps.at(-1);
-    const low = Math.max(Math.min(0.5 * levels.at(-1)[1], 0.7 * Math.min(...losses)), 2e-3 * levels.at(-1)[1]);
-    const high = 1.4 * Math.max(highest, ...losses), end = 2000 * 2 ** Math.max(0, Math.ceil(Math.log2(last / 2000)));
-    const x = (step) => left + ((width - left - right) * step) / end;
-    const share = (loss) => Math.log(Math.max(loss, low) / low) / Math.log(high / low);
-    const y = (loss) => height - bottom - (height - top - bottom) * share(loss);
-    const parts = phases.map(({ name, step }, i) => {
-      const begin = x(step), wide = x(phases[i + 1]?.step ?? last) - begin;
-      const whole = { origin: "", other: "", pca: "PCA" }[name] ?? name;
-      const text = wide > 6.2 * whole.length ? whole : whole.split(",")[0];
-      const band = i % 2 ? "" : `<rect class="phase" x="${begin}" y="${top}" width="${Math.max(wide, 0)}" height="${height - top - bottom}"/>`;
-      return band + (text && wide > 6.2 * text.length ? `<text class="name" x="${begin + wide / 2}" y="${top - 6}">${text}</text>` : "");
+    const { tag, line } = Shape, aside = width >= 500; // whether the names of levels stand beside the plot
+    const [left, right, top, bottom] = [46, width - (aside ? 150 : 8), 20, height - 38];
+    const last = steps.at(-1), end = 2000 * 2 ** Math.max(0, Math.ceil(Math.log2(last / 2000)));
+    const lowest = levels.at(-1)[1], high = 1.4 * Math.max(highest, ...losses);
+    const low = Math.max(Math.min(0.5 * lowest, 0.7 * Math.min(...losses)), 2e-3 * lowest);
+    const x = (step) => left + ((right - left) * step) / end;
+    const y = (loss) => bottom - ((bottom - top) * Math.log(Math.max(loss, low) / low)) / Math.log(high / low);
+    const fits = (text, wide) => text && wide > 6.2 * text.length;
+
+    const parts = phases.flatMap(({ name, step }, i) => {
+      const wide = x(phases[i + 1]?.step ?? last) - x(step);
+      const band = { class: "phase", x: x(step), y: top, width: Math.max(wide, 0), height: bottom - top };
+      const whole = { origin: "", other: "", pca: "PCA" }[name] ?? name, short = whole.split(",")[0];
+      const text = [whole, short].find((text) => fits(text, wide)) ?? "";
+      const above = tag("text", { class: "name", x: x(step) + wide / 2, y: top - 6 }, text);
+      return i % 2 ? [above] : [tag("rect", band), above];
     });
     const decades = Array.from({ length: 12 }, (_, k) => 10 ** (k - 10));
-    const ticks = decades.flatMap((d) => (high / low < 200 ? [d, 2 * d, 5 * d] : [d])).filter((t) => t > low && t < high);
-    for (const tick of ticks)
-      parts.push(`<line class="grid" x1="${left}" x2="${width - right}" y1="${y(tick)}" y2="${y(tick)}"/><text class="up" x="${left - 6}" y="${y(tick)}">${+tick.toPrecision(1)}</text>`);
-    for (const step of moves) parts.push(`<line class="move" x1="${x(step)}" x2="${x(step)}" y1="${height - bottom - 7}" y2="${height - bottom}"/>`);
-    for (let k = 0; k <= 4; k++)
-      parts.push(`<text class="along${k === 4 ? " last" : ""}" x="${x((k * end) / 4)}" y="${height - bottom + 16}">${((k * end) / 4).toLocaleString("en")}</text>`);
-    parts.push(`<text class="along" x="${(left + width - right) / 2}" y="${height - 8}">training step</text>`);
-    const ends = levels.map(([, value]) => y(value));
-    for (let i = 1; i < ends.length; i++) ends[i] = Math.max(ends[i], ends[i - 1] + 15);
-    levels.forEach(([name, value], i) => {
-      parts.push(`<line class="level" x1="${left}" x2="${width - right}" y1="${y(value)}" y2="${y(value)}"/>`);
-      const at = right > 50 ? `x="${width - right + 6}" y="${ends[i]}"` : `class="inside" x="${width - right - 4}" y="${ends[i] + 9}"`;
-      parts.push(`<text ${at}>${name}</text>`);
-    });
-    parts.push(`<polyline class="curve" points="${steps.map((step, i) => `${x(step).toFixed(1)},${y(losses[i]).toFixed(1)}`).join(" ")}"/>`);
-    return parts.join("") + `<circle class="now" cx="${x(last)}" cy="${y(losses.at(-1))}" r="4"/>`;
+    const ticks = decades.flatMap((d) => (high / low < 200 ? [d, 2 * d, 5 * d] : [d]));
+    const power = (tick) => `10<tspan class="power" dy="-4">−${-Math.floor(Math.log10(tick) + 1e-9)}</tspan>`;
+    const written = (tick) => (tick < 9e-4 && high / low >= 200 ? power(tick) : `${+tick.toPrecision(1)}`);
+    for (const tick of ticks.filter((tick) => tick > low && y(tick) > top + 3)) {
+      parts.push(line("grid", [left, y(tick)], [right, y(tick)]));
+      parts.push(tag("text", { class: "up", x: left - 6, y: y(tick) }, written(tick)));
+    }
+    for (const step of moves) parts.push(line("move", [x(step), bottom - 7], [x(step), bottom]));
+    for (const quarter of [0, 1, 2, 3, 4]) {
+      const step = (quarter * end) / 4, kind = quarter === 4 ? "along last" : "along";
+      parts.push(tag("text", { class: kind, x: x(step), y: bottom + 16 }, step.toLocaleString("en")));
+    }
+    parts.push(tag("text", { class: "along", x: (left + right) / 2, y: height - 8 }, "training step"));
+    parts.push(tag("text", { class: "up", x: left - 6, y: top - 12 }, "loss"));
+    let above = -Infinity; // where the last name stands
+    for (const [name, value] of levels) {
+      above = Math.max(y(value), above + 15);
+      const place = aside ? { x: right + 6, y: above } : { class: "inside", x: right - 4, y: above + 9 };
+      parts.push(line("level", [left, y(value)], [right, y(value)]), tag("text", place, name));
+    }
+    const curve = steps.map((step, i) => [x(step), y(losses[i])]);
+    parts.push(tag("polyline", { class: "curve", points: Shape.points(curve) }));
+    const now = losses.at(-1) > low ? tag("circle", { class: "now", cx: x(last), cy: y(losses.at(-1)), r: 4 }) : "";
+    parts.push(now || tag("text", { class: "along", x: x(last), y: bottom - 6 }, "▼")); // below what is drawn
+    return parts.join("");
   },
 };
