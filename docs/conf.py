@@ -48,6 +48,7 @@ html_title = project
 html_math_renderer = "mathml"
 html_context = {"default_mode": "auto"}  # light or dark as the reader's system is, until told otherwise
 html_css_files = ["site.css"]
+html_js_files = [("reading.js", {"defer": "defer"})]
 html_show_sphinx = False
 html_show_search_summary = False  # it fetches pages, which a browser refuses to one opened from disk
 html_copy_source = False  # make.py copies the notebooks themselves
@@ -65,7 +66,7 @@ if "Repository" in PROJECT.get("urls", {}):
 def _add_scripts(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     """Load plotly on pages with figures only."""
     if '<figure class="live' in context.get("body", ""):
-        for name in ("plotly.min.js", "colours.js", "figures.js"):
+        for name in ("plotly.min.js", "colours.js", "plot.js", "figures.js"):
             app.add_js_file(name, loading_method="defer")
 
 

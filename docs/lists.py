@@ -6,27 +6,59 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
+from compare import PLOTLY
 from nbformat import NotebookNode
 
 import toylib
+from toylib.figures.style import WIDTH
 from toylib.reporting import Criterion, Register, claims_in
 
 _HEADER = ("", "claim", "criterion and its date", "measured", "verdict")
 
 
+THUMBNAILS = {
+    "1_data_generation": ("code-partly", 236, 70, 178),
+    "2_training_dynamics": ("code-1a30c9b9", 500, 62, 185),
+    "3_adversarial_attacks": ("code-e5b5a86d", 220, 40, 308),
+    "4_adversarial_training": ("code-22", 228, 93, 116),
+    "5_routes_to_the_octahedron": ("code-stories-figure", 360, 58, 160),
+    "6_conjectures": ("transfer-matrix", 60, 55, 420),
+}
+"""What a card shows of a notebook: the cell of a stored picture, and from it a square: left, top and side in pixels.
+
+Of a notebook that is not here, a card shows the first picture, from below its title.
+"""
+
+
 def cards(notebooks: Mapping[str, NotebookNode], readme: str) -> str:
-    """A link and a line per notebook; the line is the one that README.md has for it.
+    """A picture, a link and a line per notebook; the line is the one that README.md has for it.
 
     Raises:
         ValueError: README.md has none.
     """
     lines = []
-    for name in notebooks:
+    for name, notebook in notebooks.items():
         row = re.search(rf"^\| \[{name}\.ipynb\]\(\S*\) \| (.*?) \|", readme, re.MULTILINE)
         if row is None:
             raise ValueError(f"README.md must list every notebook, got none of the name {name}.ipynb; add its row")
-        lines += [f"- []({name}.ipynb)", "", f"  {row[1]}.", ""]
+        lines += [f"- {thumbnail(name, notebook)}", f"  []({name}.ipynb)", "", f"  {row[1]}.", ""]
     return "\n".join([":::{container} cards", *lines, ":::", ""])
+
+
+def thumbnail(name: str, notebook: NotebookNode) -> str:
+    """Markdown of the picture on a card, a blank line behind it; it only decorates. Empty if there is no figure."""
+    heights = {
+        cell.id: output.data[PLOTLY]["layout"].get("height", 450)
+        for cell in notebook.cells
+        for output in cell.get("outputs", ())
+        if PLOTLY in output.get("data", ())
+    }
+    if not heights:
+        return ""
+    cell, left, top, side = THUMBNAILS.get(name) or (next(iter(heights)), 0, 50, min(heights.values()) - 50)
+    place = f"{left / (WIDTH - side):.1%} {top / (heights[cell] - side):.1%}"
+    style = f"background: url(_static/{name}/{cell}.png) {place} / {WIDTH / side:.1%}"
+    return f'<div class="thumbnail" style="{style}"></div>\n'
 
 
 def claims(notebooks: Mapping[str, NotebookNode]) -> dict[str, str]:

@@ -1,7 +1,8 @@
-"""From stored notebooks to pages: plotly's outputs become figures that `_static/figures.js` draws; one is the hero.
+"""From stored notebooks to pages: code folds, printed intervals become tables, and figures live; one is the hero.
 
-A figure on a page is `<figure class="live" id="ID OF ITS CELL">`: a box of its height, its JSON as it is stored, and
-its picture for readers without scripts. Its alternative text is its caption, the paragraph in italics below it.
+A figure on a page is `<figure class="live" id="ID OF ITS CELL">`: a box of its height in one that scrolls sideways on a
+phone, its JSON as it is stored, which `_static/figures.js` draws, and its picture for readers without scripts. Its
+alternative text is its caption, the paragraph in italics below it.
 """
 
 import base64
@@ -9,23 +10,25 @@ import copy
 import html
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from captions import caption, without_link
 from compare import PICTURE, PLOTLY
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
+from printed import parts
 
 from toylib.reporting import CLAIMS
 
 CLOSER = 0.83  # the eye of the hero, which shows no axes
 DOWNLOAD = '\n\n<p class="download"><a href="{0}.ipynb" download>Download this notebook</a></p>'
 KERNEL = "<figcaption>One view of an explorer: its sliders need a kernel, <code>make lab</code>.</figcaption>"
+MOVES = "<figcaption>An explorer with all its pictures: its sliders need no kernel.</figcaption>"
 
 
 def page(notebook: NotebookNode, pictures: Path) -> NotebookNode:
-    """Return a copy for Sphinx: figures as HTML, imports and parameters folded, a link to the notebook itself.
+    """Return a copy for Sphinx: code folded, printed intervals in tables, figures as HTML, a link to the notebook.
 
     Pictures are written to a folder of `_static` that has the name of the notebook.
 
@@ -40,16 +43,17 @@ def page(notebook: NotebookNode, pictures: Path) -> NotebookNode:
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = without_link(cell.source)  # to the live figure, which a page has already
-        elif cell is code[0] or "parameters" in cell.metadata.get("tags", ()):
-            title = "Imports" if cell is code[0] else "Parameters"
-            cell.metadata |= {"tags": ["hide-input"], "mystnb": {"code_prompt_show": title, "code_prompt_hide": title}}
-    for cell in notebook.cells:
-        for output in cell.get("outputs", ()):
+        elif cell.cell_type == "code":
+            said = folded(cell, first=cell is code[0])
+            cell.metadata |= {"tags": ["hide-input"], "mystnb": {"code_prompt_show": said, "code_prompt_hide": said}}
+    for cell in code:
+        cell.outputs = [shown for output in cell.outputs for shown in as_tables(output)]
+        for output in cell.outputs:
             output.get("data", {}).pop(CLAIMS, None)  # the register has them, this page their table
             if "text/html" in output.get("data", {}):  # an account leads to cells of other notebooks
                 output.data["text/html"] = re.sub(r'href="(\w+)\.ipynb#', r'href="\1.html#', output.data["text/html"])
-        figures = [output for output in cell.get("outputs", ()) if PLOTLY in output.get("data", ())]
-        if cell.get("outputs") and not figures:  # claims lead to cells without a figure too
+        figures = [output for output in cell.outputs if PLOTLY in output.get("data", ())]
+        if cell.outputs and not figures:  # claims lead to cells without a figure too
             cell.outputs.insert(0, new_output("display_data", {"text/html": f'<span id="{cell.id}"></span>'}))
         for i, output in enumerate(figures):
             text = caption(notebook, cell.id)
@@ -61,23 +65,57 @@ def page(notebook: NotebookNode, pictures: Path) -> NotebookNode:
             picture = pictures / f"{name}.png"
             picture.write_bytes(base64.b64decode(output.data[PICTURE]))
             figure = output.data[PLOTLY]
-            below_it = KERNEL if output.data.get("text/plain", "").startswith("<explorer") else ""
-            source = f"_static/{pictures.name}/{picture.name}"
-            output.data = NotebookNode({"text/html": element(name, figure, text, source, below_it)})
+            below_it, source = "", f"_static/{pictures.name}/{picture.name}"
+            moves = source.replace(".png", ".js") if picture.with_suffix(".js").exists() else None
+            if output.data.get("text/plain", "").startswith("<explorer"):
+                below_it = MOVES if moves else KERNEL
+            html_of_it = element(name, figure, text, source, below_it, moves=moves)
+            output.data = NotebookNode({"text/html": html_of_it})
     return notebook
 
 
-def element(name: str, figure: dict, text: str, picture: str, below: str = "", classes: str = "live") -> str:
-    """Return the HTML of one figure."""
+def folded(cell: NotebookNode, *, first: bool) -> str:
+    """What stands for a code cell until it is opened: what it is, and of how many lines."""
+    if first:
+        return "Imports"
+    if "parameters" in cell.metadata.get("tags", ()):
+        return "Parameters"
+    lines = len(cell.source.splitlines())
+    return f"Code, {lines} line{'s' * (lines != 1)}"
+
+
+def as_tables(output: NotebookNode) -> Iterator[NotebookNode]:
+    """Yield what takes the place of an output: printed text in parts, its intervals in tables; else the output."""
+    if output.output_type != "stream":
+        yield output
+        return
+    for kind, part in parts(output.text):
+        if kind == "table":
+            yield new_output("display_data", {"text/html": part})
+        else:
+            yield new_output("stream", name=output.name, text=f"{part}\n")
+
+
+def element(
+    name: str,
+    figure: dict,
+    text: str,
+    picture: str,
+    below: str = "",
+    *,
+    classes: str = "live",
+    moves: str | None = None,
+) -> str:
+    """Return the HTML of one figure; `moves` is the script that holds all pictures of an explorer (`moving.py`)."""
     layout = figure["layout"]
     height = layout.get("height", 450)
     if figure.get("frames"):  # without the room that plotly's slider takes: ours stands below the figure
         height -= layout["margin"]["b"] - layout["template"]["layout"]["margin"]["b"]
     data = json.dumps(figure, separators=(",", ":"), ensure_ascii=False).replace("</", r"<\/")
-    text = html.escape(text)
+    text, moved = html.escape(text), f' data-moves="{moves}"' if moves else ""
     return (
-        f'<figure class="{classes}" id="{name}">'
-        f'<div class="plot" role="img" aria-label="{text}" style="height:{height}px"></div>'
+        f'<figure class="{classes}" id="{name}"{moved}>'
+        f'<div class="sideways"><div class="plot" role="img" aria-label="{text}" style="height:{height}px"></div></div>'
         f'<noscript><img src="{picture}" alt="{text}"></noscript>'
         f'<script type="application/json">{data}</script>{below}</figure>'
     )

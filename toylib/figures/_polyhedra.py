@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from toylib._checks import check_real
 from toylib.figures._drawing import Drawing
-from toylib.figures._layout import Label, Panel, axis, band, checked, f4, framed, heatmap, level, names
+from toylib.figures._layout import Label, Panel, axis, band, checked, f4, framed, heatmap, level, names, spacing
 from toylib.figures.style import INK, LABELS, MUTED, SET_COLORS
 from toylib.geometry import Sets, Trajectory, dendrogram, upright
 
@@ -19,9 +19,9 @@ _FIRST_STEP = 10  # where the logarithmic axis of steps begins: before, nothing 
 SILENT = {"hoverinfo": "skip", "showlegend": False}
 _ASIDE = ("top left", "top center", "top right")  # of its point, a number stands, so that points that coincide have all
 # Where the two curves of a story stand, as shares of the height; the polyhedron is above.
-_PANELS = [Panel("2", (0.0, 1.0), (0.255, 0.465)), Panel("3", (0.0, 1.0), (0.0, 0.19))]
-_GRAM = Panel("", (0.66, 0.97), (0.63, 0.93))
-_HEIGHT, _TOP, _BOTTOM = 800, 60, 55
+_PANELS = [Panel("2", (0.0, 1.0), (0.25, 0.45)), Panel("3", (0.0, 1.0), (0.0, 0.2))]
+_GRAM = Panel("", (0.66, 0.97), (0.62, 0.96))
+_HEIGHT, _TOP, _BOTTOM = 640, 50, 50  # with its slider it stands in a laptop's window
 _TREE, _COSINES = Panel("", (0.0, 0.5), (0.0, 0.9)), Panel("2", (0.6, 0.97), (0.1, 0.9))
 _SCENE = {"x": [0.54, 1.0], "y": [0.0, 0.9]}
 _ABOVE = {"xref": "paper", "x": 0.77, "yref": "paper", "y": 0.9}
@@ -173,7 +173,8 @@ def branches(W: ArrayLike, sets: Sets, *, height: float, title: str) -> Drawing:
     cosines = (W.T @ W) / np.maximum(np.outer(norms, norms), 1e-12)
     notes.append(_COSINES.text("geometry: cosines between them"))
     bar = {"x": 1.0, "len": 0.8, "y": 0.5, "tickvals": [-1, 0, 1]}
-    right = _COSINES.axes(axis("feature", dtick=1), axis("feature", dtick=1, autorange="reversed"))
+    step = spacing(W.shape[1])
+    right = _COSINES.axes(axis("feature", dtick=step), axis("feature", dtick=step, autorange="reversed"))
     return Drawing([*traces, heatmap(cosines, 1.0, colorbar=bar, **_COSINES.refs)], layout | right)
 
 
@@ -193,11 +194,12 @@ def _story_layout(
         _HEIGHT,
         margin={"r": 125, "t": _TOP, "b": _BOTTOM},
         showlegend=False,
-        scene={**scene(run.weights.shape[1]), "domain": {"x": [0, 0.6], "y": [0.53, 1]}},
+        scene={**scene(run.weights.shape[1]), "domain": {"x": [0, 0.6], "y": [0.5, 1.04]}},
         annotations=notes,
         shapes=shapes,
     )
-    layout |= _GRAM.axes(axis("feature", dtick=1), axis("feature", dtick=1, autorange="reversed"))
+    step = spacing(run.weights.shape[2])
+    layout |= _GRAM.axes(axis("feature", dtick=step), axis("feature", dtick=step, autorange="reversed"))
     for panel, (name, limits, series) in zip(_PANELS, curves, strict=True):
         log, lowest = "y" if name == "loss" else "", panel is _PANELS[-1]
         x = axis("training step" if lowest else "", (first, last), log=True, showticklabels=lowest)
