@@ -8,20 +8,7 @@ from numpy.typing import ArrayLike
 
 from toylib._checks import check_finite
 from toylib.figures._drawing import Drawing
-from toylib.figures._layout import (
-    Panel,
-    around,
-    axis,
-    band,
-    checked,
-    f4,
-    framed,
-    heatmap,
-    inked,
-    level,
-    panels,
-    spacing,
-)
+from toylib.figures._layout import Panel, around, axis, band, checked, every, f4, framed, heatmap, inked, level, panels
 from toylib.figures.style import (
     BACKGROUND,
     BLUE,
@@ -84,7 +71,7 @@ def interference(row: ArrayLike, feature: int, *, title: str, limit: float) -> D
     beyond = (np.abs(row[order[1:]]) > _COUNTED).sum()
     said = f"‖(WᵀW)<sub>i</sub>‖ = {np.linalg.norm(row):.2f}<br>{beyond} of {len(row) - 1} others beyond ±{_COUNTED}"
     corner = {"xref": "paper", "yref": "paper", "x": 1, "xanchor": "right", "y": 1, "yanchor": "top", "align": "right"}
-    ticks = range(spacing(len(row)), len(row), spacing(len(row)))
+    ticks = range(every(len(row)), len(row), every(len(row)))
     layout = framed(
         title,
         360,
@@ -179,7 +166,7 @@ def attacked_sample(
         f"{inked(ORANGE, f'● after, e = {errors[1]}')}{rest}",
     )
     layout = framed(title, 580, barmode="overlay", showlegend=False, margin={"t": 80}, annotations=[])
-    ends, ticks = (0.5 - 0.01 * n, n + 0.5 + 0.01 * n), sorted({1, *range(spacing(n), n + 1, spacing(n))})
+    ends, ticks = (0.5 - 0.01 * n, n + 0.5 + 0.01 * n), sorted({1, *range(every(n), n + 1, every(n))})
     layout["xaxis"] = axis(words, ends, anchor="y3", tickvals=ticks, showgrid=False)
     for (panel, name, standoff, form), heading, span in zip(_PANELS, headings, limits, strict=True):
         y = {"standoff": standoff, "tickformat": form, "nticks": 5, "domain": list(panel.y), **_ZERO}
