@@ -5,7 +5,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from plots import equal
+from plots import equal, plain, scrubbed, without_controls
 
 from toylib import figures
 from toylib.figures import style
@@ -291,3 +291,13 @@ def test_plateaus_are_dimensionalities_over_one_over_density():
             figures.plateaus(odd, MODELS, title="Title")
     with pytest.raises(ValueError, match=r"^Ws must have shape \(2, any, any, any\), none empty, got \(3, 2, 4, 5\)"):
         figures.plateaus([0.5, 0.6], MODELS, title="Title")
+
+
+@pytest.mark.parametrize("m", [1, 2, 3, 5])
+def test_a_slider_can_be_baked_in(m):
+    """Every stop sets the same properties, those at which nothing is represented too."""
+    W = np.random.default_rng(m).normal(size=(m, 6))
+    baked = figures.frames(lambda scale: drawn(scale * W, reach=4), scale=[0.0, 0.5, 1.0, np.nan])
+    assert len(baked.frames) == 4
+    end = scrubbed(baked, ["0.50", "1.00"])[0]
+    assert end == without_controls(plain(drawn(W, reach=4)))[0]

@@ -81,13 +81,15 @@ def geometry(
     if not (seen > 0).any():
         raise ValueError("runs must have a loss that is finite and above 0, got none; show what has not diverged")
     loss_range = (0.5 * float(seen[seen > 0].min()), 1.5 * float(seen.max()))
+    longest = np.linalg.norm([path.weights for path in paths.values()], axis=-2)
+    reach = 1.05 * float(longest.max(initial=0, where=np.isfinite(longest)))
     steps, written = run.steps.tolist(), Stops(sides, "step")
 
     def draw(step: int, **stops: Any) -> Drawing:
         at = written.position(stops)
         options = {} if twin_losses is None else {"twin": twin_losses[at]}
         title = written.text(stops) or f"S = {sparsity(at):g}"
-        fixed = {"step": step, "title": title, "levels": dashed[at], "loss_range": loss_range}
+        fixed = {"step": step, "title": title, "levels": dashed[at], "loss_range": loss_range, "reach": reach}
         return story(paths[at], features.sets, **fixed, **options)
 
     start = written.middle()

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from toylib._checks import check_real
 from toylib.figures._drawing import Drawing
-from toylib.figures._layout import Label, Panel, axis, band, checked, f4, framed, heatmap, level, names
+from toylib.figures._layout import Label, Panel, axis, band, checked, every, f4, framed, heatmap, level, names
 from toylib.figures.style import INK, LABELS, MUTED, SET_COLORS
 from toylib.geometry import Sets, Trajectory, dendrogram, upright
 
@@ -41,7 +41,7 @@ def polyhedron(W: ArrayLike, sets: Sets, *, title: str) -> Drawing:
         title: of the figure.
     """
     W = checked("W", W, None, None)
-    layout = framed(title, 480, scene=scene(len(W)), margin={"l": 0, "r": 0})
+    layout = framed(title, 480, scene=scene(len(W), reach=room(W)), margin={"l": 0, "r": 0})
     return Drawing(_polyhedron(W, sets, _facing(W, sets)), layout)
 
 
@@ -54,13 +54,16 @@ def stages(Ws: Mapping[str, ArrayLike], sets: Sets, *, title: str) -> Drawing:
         raise ValueError("there must be at least one model, got none; pass name -> W")
     models = [checked("W", W, None, None) for W in Ws.values()]
     last = next((W for W in reversed(models) if np.isfinite(W).all()), models[-1])
-    m, turn = len(last), _facing(last, sets)
+    m, turn, reach = len(last), _facing(last, sets), max(map(room, models))
     traces, layout = [], framed(title, 290, margin={"l": 0, "r": 0, "t": 50, "b": 0}, annotations=[])
     above = {"y": 1, "xref": "paper", "yref": "paper", "yanchor": "top", "showarrow": False}
     for i, (name, W) in enumerate(Ws.items()):
         place = "scene" + str(i + 1) * (i > 0)
         traces += [{**trace, "scene": place} for trace in _polyhedron(checked("W", W, m, None), sets, turn)]
-        layout[place] = {**scene(m, ticks=False), "domain": {"x": [i / len(Ws), (i + 1) / len(Ws)], "y": [0, 0.92]}}
+        layout[place] = {
+            **scene(m, ticks=False, reach=reach),
+            "domain": {"x": [i / len(Ws), (i + 1) / len(Ws)], "y": [0, 0.92]},
+        }
         layout["annotations"].append({**above, "text": name, "x": (i + 0.5) / len(Ws)})
     return Drawing(traces, layout)
 
@@ -74,6 +77,7 @@ def story(
     levels: Mapping[str, float] | None = None,
     twin: ArrayLike | None = None,
     loss_range: tuple[float, float] | None = None,
+    reach: float = 0.0,
 ) -> Drawing:
     """One run at one step: polyhedron and Gram matrix above, and below a cursor over loss and geometry.
 
@@ -89,6 +93,7 @@ def story(
         levels: name -> loss, drawn as dashed lines; none by default.
         twin: (T,), losses of the linear twin, if there is one.
         loss_range: of the loss axis; by default it spans this run, up to where it diverged, and the levels.
+        reach: how far the axes of the polyhedron go at least; they hold this run in any case.
 
     Raises:
         ValueError: no snapshot was taken at the step.
@@ -123,7 +128,7 @@ def story(
             for name, (values, color) in series.items()
         ]
         traces.append({**curve, "x": cursor, "y": f4(limits), "line": {"color": INK, "width": 1}, "hoverinfo": "skip"})
-    return Drawing(traces, _story_layout(run, f"{title}: step {step:,}", curves, levels))
+    return Drawing(traces, _story_layout(run, f"{title}: step {step:,}", curves, levels, max(reach, room(run.weights))))
 
 
 def branches(W: ArrayLike, sets: Sets, *, height: float, title: str) -> Drawing:
@@ -173,7 +178,8 @@ def branches(W: ArrayLike, sets: Sets, *, height: float, title: str) -> Drawing:
     cosines = (W.T @ W) / np.maximum(np.outer(norms, norms), 1e-12)
     notes.append(_COSINES.text("geometry: cosines between them"))
     bar = {"x": 1.0, "len": 0.8, "y": 0.5, "tickvals": [-1, 0, 1]}
-    right = _COSINES.axes(axis("feature", dtick=1), axis("feature", dtick=1, autorange="reversed"))
+    step = every(W.shape[1])
+    right = _COSINES.axes(axis("feature", dtick=step), axis("feature", dtick=step, autorange="reversed"))
     return Drawing([*traces, heatmap(cosines, 1.0, colorbar=bar, **_COSINES.refs)], layout | right)
 
 
@@ -182,22 +188,18 @@ def _story_layout(
     title: str,
     curves: Sequence[tuple[str, tuple[float, float], _Series]],
     levels: Mapping[str, float],
+    reach: float,
 ) -> dict[str, Any]:
     """Axes, names, levels and shaded phases of a story."""
     last = int(run.steps[-1])
     first = min(_FIRST_STEP, last)
     notes = [_GRAM.text("Gram matrix WᵀW")]
     shapes = [level(loss, xref="x2 domain", yref="y2") for loss in levels.values()]
-    layout = framed(
-        title,
-        _HEIGHT,
-        margin={"r": 125, "t": _TOP, "b": _BOTTOM},
-        showlegend=False,
-        scene={**scene(run.weights.shape[1]), "domain": {"x": [0, 0.6], "y": [0.5, 1]}},
-        annotations=notes,
-        shapes=shapes,
-    )
-    layout |= _GRAM.axes(axis("feature", dtick=1), axis("feature", dtick=1, autorange="reversed"))
+    space = {**scene(run.weights.shape[1], reach=reach), "domain": {"x": [0, 0.6], "y": [0.5, 1]}}
+    margin = {"r": 125, "t": _TOP, "b": _BOTTOM}
+    layout = framed(title, _HEIGHT, margin=margin, showlegend=False, scene=space, annotations=notes, shapes=shapes)
+    step = every(run.weights.shape[2])
+    layout |= _GRAM.axes(axis("feature", dtick=step), axis("feature", dtick=step, autorange="reversed"))
     for panel, (name, limits, series) in zip(_PANELS, curves, strict=True):
         log, lowest = "y" if name == "loss" else "", panel is _PANELS[-1]
         x = axis("training step" if lowest else "", (first, last), log=True, showticklabels=lowest)
@@ -246,13 +248,9 @@ def _polyhedron(W: np.ndarray, sets: Sets, turn: np.ndarray) -> list[dict[str, A
             stroke(segments(points, inner), f"edge of set {i}", color, width=6),
             {
                 **at(points[:, list(members)]),
-                "mode": "markers+text",
-                "marker": {"size": 6, "color": color},
-                "text": [str(j + 1) for j in members],
-                "textposition": [_ASIDE[j % len(_ASIDE)] for j in range(len(members))],
-                "textfont": {"size": 14, "color": LABELS[color]},
-                "name": f"set {i}",
-                "showlegend": False,
+                **{"mode": "markers+text", "marker": {"size": 6, "color": color}, "name": f"set {i}"},
+                **{"text": [str(j + 1) for j in members], "textfont": {"size": 14, "color": LABELS[color]}},
+                **{"textposition": [_ASIDE[j % len(_ASIDE)] for j in range(len(members))], "showlegend": False},
                 "hovertemplate": "feature %{text}: (%{x:.2f}, %{y:.2f}, %{z:.2f})<extra></extra>",
             },
         ]
@@ -281,15 +279,20 @@ def at(points: np.ndarray) -> dict[str, Any]:
     return {"type": "scatter3d" if len(points) == 3 else "scatter", **dict(zip("xyz", f4(points), strict=False))}
 
 
-def scene(m: int, *, ticks: bool = True) -> dict[str, Any]:
+def room(W: np.ndarray) -> float:
+    """How far axes reach that hold all columns, of models (..., m, n): the usual, unless one is longer."""
+    norms = np.linalg.norm(W, axis=-2)
+    return max(_REACH, 1.05 * float(norms.max(initial=0, where=np.isfinite(norms))))
+
+
+def scene(m: int, *, ticks: bool = True, reach: float = _REACH) -> dict[str, Any]:
     """Axes and camera for models of m dimensions: a plane is seen from above, as it is."""
-    side = {"range": [-_REACH, _REACH], "tickvals": [-1, 0, 1], "showticklabels": ticks}
+    side = {"range": [-reach, reach], "tickvals": [-1, 0, 1], "showticklabels": ticks}
     strongest = (f"strongest of {m}", "second", "third")
     titles = (strongest if m > 3 else ("h₁", "h₂", "h₃")) if ticks else ("", "", "")
     axes = {f"{name}axis": {**side, "title": {"text": title}} for name, title in zip("xyz", titles, strict=True)}
-    camera = {"eye": {"x": 1.2, "y": 1.0, "z": 0.62}}
-    if ticks:
-        camera = {"eye": {"x": 1.6, "y": 1.35, "z": 0.83}, "center": {"x": 0, "y": 0, "z": -0.08}}
+    near = {"eye": {"x": 1.2, "y": 1.0, "z": 0.62}}
+    camera = {"eye": {"x": 1.6, "y": 1.35, "z": 0.83}, "center": {"x": 0, "y": 0, "z": -0.08}} if ticks else near
     size = {"aspectmode": "cube"}
     if m < 3:
         axes["zaxis"]["visible"] = False
