@@ -58,7 +58,8 @@ def write(name: str, notebook: NotebookNode, notebooks: Path, folder: Path) -> N
 def program(notebook: NotebookNode, at: str) -> str:
     """Return the statements that a cell depends on, and the cell: a statement counts if it binds a name that is used.
 
-    What changes a value without binding its name, such as `list.append`, is not seen.
+    What changes a value without binding its name, such as `list.append`, is not seen, nor is a name bound anew after a
+    function that reads it; what is drawn would differ from what is stored.
     """
     statements: list[ast.stmt] = []
     for cell in notebook.cells:

@@ -60,7 +60,7 @@ def spiral(step):
     trace = {"type": "scatter3d", "mode": "lines", "x": np.cos(z), "y": np.sin(z), "z": z, "line": {"color": INK}}
     return Drawing([trace], {"height": 380, "paper_bgcolor": BACKGROUND, "title": {"text": f"step {step}"}})
 
-turning = explore(spiral, play="step", step=range(12))
+turning = explore(spiral, play="step", step=range(20))
 line = explore(lambda size: Drawing([{"type": "scatter", "y": np.arange(size)}], {"height": 300}), size=[2, 3])
 widgets.HBox([turning, line])"""
     nbformat.write(new_notebook(cells=[new_code_cell(source)], metadata=METADATA), folder / "0_turning.ipynb")

@@ -45,7 +45,9 @@ class Plot(anywidget.AnyWidget):
 
     _esm = "\n".join(
         [
+            "if (!window.Plotly) {",  # once a page, however many plots it has
             _script("package_data/plotly.min.js", "plotly"),
+            "}",
             f"const DARK = {json.dumps(DARK)}",
             _script("plot.js"),
             _script("live.js"),

@@ -1,0 +1,110 @@
+"""Explorers on the site: the statements that one depends on, its pictures, and what is refused."""
+
+import base64
+import json
+import re
+import sys
+
+import moving
+import numpy as np
+import pytest
+from compare import PLOTLY
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+from toylib.explorers import explore
+from toylib.figures import Drawing
+
+CELLS = [
+    "from math import pi, inf\nfrom os import path, sep as slash\nscale, unused = 2, inf\nturn = pi",
+    "def curve(a):\n    scaled = [scale * x for x in range(3)]\n    return scaled",
+    "curves = {}\nfor a in (1, 2):\n    curves[a] = curve(a)\nraise SystemExit('not needed')",
+    "scale = path.join('x')\nother = [inf for inf in range(3)]",
+    "explorer = slash, other, curve\nexplorer",
+    "scale = 5",
+]
+
+
+def notebook(*cells):
+    return new_notebook(cells=[new_code_cell(cell, id=f"c{i}") for i, cell in enumerate(cells)])
+
+
+def test_a_program_is_what_the_explorer_depends_on():
+    assert moving.program(notebook(*CELLS), "c4").splitlines() == [
+        "from math import pi, inf",
+        "from os import path, sep as slash",
+        "scale, unused = (2, inf)",
+        "def curve(a):",
+        "    scaled = [scale * x for x in range(3)]",
+        "    return scaled",
+        "other = [inf for inf in range(3)]",  # its own, not the import
+        "explorer = (slash, other, curve)",
+        "explorer",
+    ]
+
+
+def test_what_may_not_bind_a_name_hides_nothing():
+    cells = ["a = 1", "if a > 2:\n    b = 2\nelse:\n    pass", "b = 5\nfor a in ():\n    b += a", "b"]
+    assert moving.program(notebook(*cells), "c3") == "a = 1\nb = 5\nfor a in ():\n    b += a\nb"
+
+
+MATRICES = np.random.default_rng(3).normal(size=(2, 3, 4, 5))
+MATRICES[1, 2, 0, 0] = np.nan
+
+
+def draw(kind, size):
+    i = ("a", "b").index(kind)
+    return Drawing(
+        [
+            {"type": "heatmap", "z": np.float32(MATRICES[i, size])},
+            {"type": "bar", "y": 100 * np.float32(MATRICES[i, size, 1]), "x": [1, 2]},
+        ],
+        {"title": {"text": f"{kind}{size}"}, "height": 300},
+    )
+
+
+def unpacked(value):
+    """What figures.js makes of a matrix, and NumPy of a list."""
+    if isinstance(value, dict) and "packed" in value:
+        whole = np.frombuffer(base64.b64decode(value["packed"]), np.int8)
+        return value["unit"] * whole.reshape(-1, value["columns"])
+    return np.array(value, float)
+
+
+def test_every_picture_is_there_at_the_place_of_its_stops():
+    explorer = explore(draw, play="size", start={"kind": "b"}, kind=["a", "b"], size=range(3))
+    moves = json.loads(json.dumps(moving.moves(explorer)))
+    assert moves["axes"] == [
+        {"name": "kind", "labels": ["a", "b"], "active": 1},
+        {"name": "size", "labels": ["0", "1", "2"], "active": 0},
+    ]
+    assert moves["play"] == "size"
+    assert moves["keys"] == [[0, "z"], [1, "y"], [None, "title"]]
+    for i in range(2):
+        for size in range(3):
+            z, y, title = (moves["values"][v] for v in moves["pictures"][3 * i + size])
+            for found, expected in ((z, MATRICES[i, size]), (y, 100 * MATRICES[i, size, 1])):
+                largest = np.nanmax(np.abs(expected))
+                np.testing.assert_allclose(unpacked(found), expected, rtol=0, atol=0.005 * largest)
+            assert title == {"text": f"{'ab'[i]}{size}"}
+
+
+@pytest.mark.parametrize(
+    ("stored", "limit", "message"),
+    [
+        (1, 10**6, "is not what is stored: "),
+        (0, 100, "take 0.0 MiB; the limit is 2 MiB"),
+    ],
+)
+def test_what_differs_or_is_too_large_is_refused(tmp_path, monkeypatch, stored, limit, message):
+    source = "from toylib.explorers import explore\nfrom drawn_here import draw\nexplorer = explore(draw, size=[0, 1])"
+    (tmp_path / "drawn_here.py").write_text(
+        "from toylib.figures import Drawing\ndef draw(size): return Drawing([{'y': [1, size + 0.5]}], {})"
+    )
+    figure = json.loads(Drawing([{"y": [1, stored + 0.5]}], {}).figure().to_json())
+    cell = new_code_cell(source, id="c0", outputs=[new_output("display_data", {PLOTLY: figure})])
+    monkeypatch.setattr(moving, "MOVING", {"own": "c0"})
+    monkeypatch.setattr(moving, "LIMIT", limit)
+    monkeypatch.delitem(sys.modules, "drawn_here", raising=False)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        moving.write("own", new_notebook(cells=[cell]), tmp_path, tmp_path)
+    assert not (tmp_path / "c0.js").exists()
