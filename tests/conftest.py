@@ -75,6 +75,7 @@ def address(tmp_path_factory, stored) -> Iterator[str]:
     shutil.copytree(Path(__file__).parents[1] / "notebooks", folder, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(stored, folder)
     small.write_broken(folder)
+    small.write_turning(folder)
     with serve(folder) as address:
         yield address
 

@@ -13,6 +13,7 @@ from plots import plain
 
 from toylib import figures
 from toylib.explorers import Explorer, explore
+from toylib.explorers import _live as live
 from toylib.features import Anticorrelated, Correlated
 from toylib.figures import Axis, Drawing
 
@@ -51,7 +52,7 @@ def listen(shown):
 
 def parts(shown):
     """Return all widgets that an explorer shows, by their class."""
-    found, queue = {}, [shown._view]
+    found, queue = {}, [shown]
     while queue:
         widget = queue.pop(0)
         found.setdefault(type(widget).__name__, []).append(widget)
@@ -142,27 +143,90 @@ def test_start_and_reset():
     assert shown_by(shown) == plain(draw(0.1, 1000))
 
 
-def test_play_runs_through_the_stops_in_the_browser(monkeypatch):
-    links = []
-    monkeypatch.setattr(widgets, "jslink", lambda source, target: links.append((source, target)))
+async def until(happens, seconds=5):
+    """Wait for it, while the loop runs."""
+    while not happens():
+        seconds -= 0.01
+        assert seconds > 0
+        await asyncio.sleep(0.01)
+
+
+def test_play_runs_to_the_end_and_stays_there(monkeypatch):
+    monkeypatch.setattr(live, "_STOP_S", 0.03)
     shown = explorer(play="step", start={"step": 1000})
+    messages = listen(shown)
     (play,) = parts(shown)["Play"]
-    assert (play.min, play.max, play.value, play.step) == (0, 2, 1, 1)
-    assert play.interval > 0
-    assert links == [((play, "value"), (shown.sliders["step"], "index"))]
     assert "Play" not in parts(explorer())
-    assert len(links) == 1
+    assert (play.description, play.icon, play.tooltip) == ("Play", "play", "play step")
+
+    async def in_a_kernel():
+        play.value = True
+        assert (play.description, play.icon) == ("Pause", "pause")
+        await until(lambda: not play.value)
+        assert (play.description, play.icon, at(shown)) == ("Play", "play", [0, 2])
+        assert [message["layout"]["title"]["text"] for message in messages] == ["0.1 20000"]
+        play.value = True  # again, from the beginning
+        await until(lambda: not play.value)
+        assert [message["layout"]["title"]["text"] for message in messages[1:]] == ["0.1 0", "0.1 1000", "0.1 20000"]
+
+    asyncio.run(in_a_kernel())
 
 
-def test_play_is_linked_without_python(monkeypatch):
-    """The real jslink is a widget that holds both ends."""
-    made = []
-    jslink = widgets.jslink
-    monkeypatch.setattr(widgets, "jslink", lambda *ends: made.append(jslink(*ends)) or made[-1])
-    shown = explorer(play="amount")
-    (link,) = made
-    assert link.source == (parts(shown)["Play"][0], "value")
-    assert link.target == (shown.sliders["amount"], "index")
+def test_play_pauses_where_it_is_and_gives_way_to_a_hand(monkeypatch):
+    monkeypatch.setattr(live, "_STOP_S", 0.03)
+    shown = explore(lambda step: draw(0.1, 0), play="step", step=range(100))
+    (play,), slider = parts(shown)["Play"], shown.sliders["step"]
+
+    async def in_a_kernel():
+        play.value = True
+        await until(lambda: slider.index >= 3)
+        play.value = False
+        stopped = slider.index
+        await asyncio.sleep(0.07)
+        assert slider.index == stopped
+        play.value = True
+        await until(lambda: slider.index > stopped)
+        slider.index = 50
+        await until(lambda: not play.value)
+        assert slider.index == 50
+        assert play.description == "Play"
+        play.value = True
+        await until(lambda: slider.index > 51)
+        shown.close()
+        closed = slider.index
+        await asyncio.sleep(0.07)
+        assert slider.index == closed
+
+    asyncio.run(in_a_kernel())
+
+
+def test_without_a_loop_nothing_plays():
+    shown = explorer(play="step")
+    (play,) = parts(shown)["Play"]
+    play.value = True
+    assert (play.value, play.description, at(shown)) == (False, "Play", [0, 0])
+
+
+def test_explorers_compose():
+    """Boxes show them as they show other widgets; what closes the box leaves them to their cell."""
+    one, other = explorer(), explorer(play="step", start={"amount": 0.25})
+    row = widgets.HBox([one, widgets.VBox([other])])
+    assert isinstance(one, widgets.VBox)
+    assert repr(row) == "HBox(children=(<explorer: amount, step>, VBox(children=(<explorer: amount, step>,))))"
+    assert row.get_state()["children"][0] == f"IPY_MODEL_{one.model_id}"
+    other.move(step=1000)
+    assert shown_by(other) == plain(draw(0.25, 1000))
+    assert shown_by(one) == plain(draw(0.1, 0))
+    one.close()
+    other.move(step=20_000)
+    assert shown_by(other) == plain(draw(0.25, 20_000))
+
+
+def test_a_drawing_that_fails_at_first_leaves_no_widget_behind():
+    before = set(_instances)
+    with pytest.raises(KeyError):
+        explore(lambda step: {}[step], step=STEPS)
+    assert set(_instances) == before
 
 
 def test_sliders_that_move_together_cost_one_drawing():
@@ -266,7 +330,7 @@ def test_arguments_are_checked_before_anything_is_drawn(arguments, message):
     with raises(message):
         explore(lambda **values: drawn.append(values), **(AXES | arguments))
     assert drawn == []
-    assert not any(isinstance(widget, widgets.Play) for widget in set(_instances) - before)
+    assert not any(isinstance(widget, live.Play) for widget in set(_instances) - before)
 
 
 def test_an_explorer_has_axes():
@@ -294,7 +358,7 @@ def test_stored_forms():
     assert bundle["application/vnd.plotly.v1+json"] == draw(0.1, 20_000).figure().to_dict()
     json.dumps(bundle)
     view = bundle["application/vnd.jupyter.widget-view+json"]
-    assert view["model_id"] == shown._view.model_id
+    assert view["model_id"] == shown.model_id
 
 
 def test_stored_forms_of_two_sessions_compare_equal():

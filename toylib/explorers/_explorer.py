@@ -7,12 +7,12 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from toylib.explorers._live import Plot, Soon, close_when_run_again, parts
+from toylib.explorers._live import Play, Plot, Soon, close_when_run_again, parts
 from toylib.figures import Axis, Drawing
 
 
-class Explorer:
-    """Labelled sliders over one live plot, as `explore` makes it.
+class Explorer(widgets.VBox):
+    """Labelled sliders over one live plot, as `explore` makes it: a widget like others, to be put into boxes and tabs.
 
     It shows the sliders (arrow keys, Home and End move the one in focus), Play where there is a time axis, and Reset.
     Sliders that move together cost one drawing. An error in drawing appears below the sliders, and the plot stays as it
@@ -25,6 +25,8 @@ class Explorer:
         start: name of an axis -> value to begin with, the first by default.
 
     Attributes:
+        axes: name -> what its slider runs over.
+        play: as given.
         sliders: name -> the slider; setting its `index` moves the plot.
 
     Raises:
@@ -40,43 +42,50 @@ class Explorer:
         start: Mapping[str, Any] | None = None,
     ) -> None:
         """Build the sliders and draw once."""
-        self._draw, self._axes = draw, {axis.name: axis for axis in axes}
+        self._draw, self.play = draw, play
+        self.axes = {axis.name: axis for axis in axes}
         if not axes:
             raise ValueError("an explorer must have at least one axis, got none; pass name=values")
         self._check({*(start or {}), *([play] if play else [])})
-        self._start = {name: axis.values[0] for name, axis in self._axes.items()} | dict(start or {})
+        self._start = {name: axis.values[0] for name, axis in self.axes.items()} | dict(start or {})
+        positions = {name: axis.position(self._start[name]) for name, axis in self.axes.items()}
+        first = Drawing.of(draw, **self._start)  # before any widget is made, which would stay if it failed
         self.sliders = {
             name: widgets.SelectionSlider(
                 options=[(label, i) for i, label in enumerate(axis.labels)],
-                value=axis.position(self._start[name]),
+                value=positions[name],
                 description=name.replace("_", " "),
                 tooltip=f"{axis.about} (arrow keys, Home, End)",
                 continuous_update=True,
                 style={"description_width": "90px"},
-                layout={"width": "520px"},
+                layout={"width": "auto", "max_width": "700px"},
             )
-            for name, axis in self._axes.items()
+            for name, axis in self.axes.items()
         }
-        self._plot = Plot(self.drawing())
+        self._plot = Plot(first)
         self._redraw = Soon(self._show)
         self._error = widgets.HTML()
         reset = widgets.Button(description="Reset", icon="undo", tooltip="back to the first view")
         reset.on_click(lambda _: self.reset())
-        buttons: list[widgets.Widget] = [reset]
-        self._links = []
-        if play:
-            last, now = len(self._axes[play].values) - 1, self.sliders[play].index
-            buttons.insert(0, widgets.Play(max=last, value=now, interval=150, tooltip=f"play {play}"))
-            self._links.append(widgets.jslink((buttons[0], "value"), (self.sliders[play], "index")))
+        buttons = widgets.HBox([*([Play(play, self.sliders[play])] if play else []), reset])
         for slider in self.sliders.values():
             slider.observe(self._redraw, names="value")
-        self._view = widgets.VBox([*self.sliders.values(), widgets.HBox(buttons), self._error, self._plot])
+        # Beside others in a row it shrinks with it.
+        super().__init__(
+            [*self.sliders.values(), buttons, self._error, self._plot], layout={"width": "100%", "min_width": "0"}
+        )
         close_when_run_again(self.close)
 
-    def drawing(self) -> Drawing:
-        """The drawing of the values that the sliders have, drawn anew."""
-        values = {name: self._axes[name].values[slider.index] for name, slider in self.sliders.items()}
-        return Drawing.of(self._draw, **values)
+    def drawing(self, **values: Any) -> Drawing:
+        """The drawing of these values, and of those that the other sliders have, drawn anew.
+
+        Raises:
+            ValueError: no axis has the name, or no stop the value.
+        """
+        self._check(values)
+        shown = {name: slider.index for name, slider in self.sliders.items()}
+        shown |= {name: self.axes[name].position(value) for name, value in values.items()}
+        return Drawing.of(self._draw, **{name: self.axes[name].values[i] for name, i in shown.items()})
 
     def move(self, **values: Any) -> None:
         """Move several sliders to values among their stops, with one drawing.
@@ -85,7 +94,7 @@ class Explorer:
             ValueError: no axis has the name, or no stop the value.
         """
         self._check(values)
-        positions = {name: self._axes[name].position(value) for name, value in values.items()}
+        positions = {name: self.axes[name].position(value) for name, value in values.items()}
         with self._redraw.held():
             for name, position in positions.items():
                 self.sliders[name].index = position
@@ -96,33 +105,39 @@ class Explorer:
 
     def close(self) -> None:
         """Take the explorer off the page, and its callbacks and widgets out of the kernel."""
+        if self.comm is None:  # closed before, or never finished
+            return
         self._redraw.cancel()
-        for widget in [*parts(self._view), *self._links]:
-            if isinstance(widget, widgets.Play):
-                widget.playing = False  # else its clock in the page would go on
-            widget.unobserve_all()
+        for widget in [*parts(self)][1:]:
             widget.close()
+            widget.unobserve_all()
+        super().close()
 
     def _check(self, names: Any) -> None:
-        if unknown := {*names} - {*self._axes}:
+        if unknown := {*names} - {*self.axes}:
             raise ValueError(
-                f"only axes move, got {', '.join(sorted(unknown))}; there are {', '.join(sorted(self._axes))}"
+                f"only axes move, got {', '.join(sorted(unknown))}; there are {', '.join(sorted(self.axes))}"
             )
 
     def _show(self) -> None:
         try:
             self._plot.move(self.drawing())
         except Exception:
-            self._error.value = f"<pre style='color: #B00020'>{escape(traceback.format_exc(limit=-3))}</pre>"
+            text = escape(traceback.format_exc(limit=-3))
+            self._error.value = f"<pre style='color: var(--jp-error-color1, #B00020)'>{text}</pre>"
         else:
             self._error.value = ""
+
+    def __repr__(self) -> str:
+        """Fixed, so that stored outputs compare, of boxes that hold it too."""
+        return f"<explorer: {', '.join(self.sliders)}>"
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         """The live widget; the drawing, for a page without a kernel; fixed text, so that stored outputs compare."""
         self._redraw.flush()
         return {
-            **(self._view._repr_mimebundle_(**kwargs) or {}),
-            "text/plain": f"<explorer: {', '.join(self.sliders)}>",
+            **(super()._repr_mimebundle_(**kwargs) or {}),
+            "text/plain": repr(self),
             "application/vnd.plotly.v1+json": self._plot.drawing.figure().to_dict(),
         }
 

@@ -2,19 +2,27 @@
 
 import asyncio
 import base64
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from typing import Any
 
 import anywidget
+import ipywidgets as widgets
 import numpy as np
 import traitlets
 from ipykernel.ipkernel import IPythonKernel
 
 from toylib.figures import Drawing
+from toylib.figures.style import DARK
 
 _TOGETHER_S = 0.004  # between two requests that count as one; a kernel takes a millisecond or two for a message
+_STOP_S = 0.15  # that a stop is shown while playing
+
+
+def _script(name: str, package: str = "toylib.explorers") -> str:
+    return files(package).joinpath(name).read_text(encoding="utf-8")
 
 
 class Plot(anywidget.AnyWidget):
@@ -23,6 +31,9 @@ class Plot(anywidget.AnyWidget):
     plotly's own FigureWidget reports every property of every trace back to the kernel after each move, and checks each
     value that it sends; this one does neither. `make bench` measures both beside the browser alone.
 
+    It is as wide as its container, in the colours of JupyterLab's theme. A pointer that is down on it wins over moves:
+    the newest is drawn when it is up.
+
     Args:
         drawing: what to show first.
 
@@ -30,9 +41,14 @@ class Plot(anywidget.AnyWidget):
         drawing: what is shown.
     """
 
-    _esm = files("plotly").joinpath("package_data/plotly.min.js").read_text(encoding="utf-8") + files(
-        "toylib.explorers"
-    ).joinpath("live.js").read_text(encoding="utf-8")
+    _esm = "\n".join(
+        [
+            _script("package_data/plotly.min.js", "plotly"),
+            f"const DARK = {json.dumps(DARK)}",
+            _script("plot.js"),
+            _script("live.js"),
+        ]
+    )
     _figure = traitlets.Dict().tag(sync=True)
 
     def __init__(self, drawing: Drawing) -> None:
@@ -122,6 +138,55 @@ class Soon:
     def _call(self) -> None:
         self.cancel()
         self._function()
+
+
+class Play(widgets.ToggleButton):
+    """Play, which says Pause while a slider runs through its stops, and stays where that ends.
+
+    It runs in the kernel, so that a slow drawing slows it, and nothing queues. Whoever moves the slider takes over.
+
+    Args:
+        name: of what plays.
+        slider: what it moves.
+
+    Attributes:
+        slider: the same.
+    """
+
+    def __init__(self, name: str, slider: widgets.SelectionSlider) -> None:
+        """Wait for the first press."""
+        super().__init__(icon="play", description="Play", tooltip=f"play {name}")
+        self.slider = slider
+        self._task: asyncio.Task[None] | None = None
+        self.observe(self._toggle, names="value")
+
+    def _toggle(self, change: Any) -> None:
+        self.icon, self.description = ("pause", "Pause") if self.value else ("play", "Play")
+        if self._task:
+            self._task.cancel()
+            self._task = None
+        if self.value:
+            try:
+                self._task = asyncio.get_running_loop().create_task(self._run())
+            except RuntimeError:  # no loop runs, so nothing plays
+                self.value = False
+
+    async def _run(self) -> None:
+        last = len(self.slider.options) - 1
+        at = self.slider.index if self.slider.index < last else -1
+        while at < last:
+            at += 1
+            self.slider.index = at
+            await asyncio.sleep(_STOP_S)
+            if self.slider.index != at:
+                break
+        self._task = None
+        self.value = False
+
+    def close(self) -> None:
+        """Stop, and go."""
+        self.value = False
+        super().close()
 
 
 _closers: dict[str, tuple[str, list[Callable[[], None]]]] = {}

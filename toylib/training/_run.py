@@ -57,6 +57,16 @@ class Run(NamedTuple):
         params = jax.tree.map(lambda leaf: leaf[index], self.params)
         return Run(params, self.steps, *(array[index] for array in self[2:]))
 
+    def __repr__(self) -> str:
+        """One line: what it holds and how it ended, in three digits, instead of all its numbers."""
+        losses, members = np.asarray(self.losses), np.shape(self.losses)[:-1]
+        last, sick = losses[..., -1][~np.asarray(self.diverged)], np.count_nonzero(self.diverged)
+        parts = [f"{' × '.join(map(str, members))} models"] if members else []
+        parts += [f"W {np.shape(self.weights)[-2:]}", f"{losses.shape[-1]} snapshots to step {int(self.steps[-1]):,}"]
+        parts += [f"{'median loss' if members else 'loss'} {np.median(last):.3g}"] if last.size else []
+        parts += [f"{sick} diverged" if members else "diverged"] if sick else []
+        return f"<Run: {', '.join(parts)}>"
+
     def save(self, path: str | Path) -> None:
         """Write the run to one .npz file without pickle; the file appears whole or not at all.
 
