@@ -149,6 +149,9 @@ def check_directions(lab: Lab) -> None:
             lab.scrub(baked, fraction)
             lab.wait_for_data(baked, {(arrow, "y"): lab.evaluate(f"model({stop})[1, :1]")})
         lab.screenshot(f"directions-{name}", baked)
+    pictures = lab.page.locator(".jp-MarkdownOutput table img")
+    widths = "images => images.map(image => image.naturalWidth)"
+    assert pictures.evaluate_all(widths) == [320] * pictures.count() == [320] * 6  # the map, which is in the cell
 
 
 def check_samples(lab: Lab) -> None:
