@@ -81,10 +81,11 @@ async def pictures() -> list[Image.Image]:
 def write(frames: list[Image.Image], file: Path) -> None:
     """Write an animated PNG in the colours of its last frame; where it does not move, that frame stays."""
     palette = frames[-1].quantize(COLORS, dither=Image.Dither.NONE)
-    colors, paper = palette.getpalette(), palette.getpixel((0, 0))
-    colors[3 * paper : 3 * paper + 3] = [255, 255, 255]  # what was an average of nearly white pixels
-    palette.putpalette(colors)
     still, *moving = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in [frames[-1], *frames]]
+    colors, paper = palette.getpalette(), 3 * still.getpixel((0, 0))
+    colors[paper : paper + 3] = [255, 255, 255]  # what was an average of nearly white pixels
+    for frame in (still, *moving):
+        frame.putpalette(colors)
     pauses = [PAUSE] * (len(moving) - 1) + [HOLD]
     still.save(file, save_all=True, default_image=True, append_images=moving, duration=pauses, loop=0, optimize=True)
 
