@@ -66,7 +66,7 @@ if "Repository" in PROJECT.get("urls", {}):
 def _add_scripts(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     """Load plotly on pages with figures only."""
     if '<figure class="live' in context.get("body", ""):
-        for name in ("plotly.min.js", "colours.js", "figures.js"):
+        for name in ("plotly.min.js", "colours.js", "plot.js", "figures.js"):
             app.add_js_file(name, loading_method="defer")
 
 

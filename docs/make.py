@@ -20,6 +20,7 @@ sys.path.insert(0, str(ROOT / "tools"))  # captions.py, compare.py
 
 try:
     import lists
+    import moving
     import nbformat
     import pages
     import plotly
@@ -38,11 +39,13 @@ def gather(notebooks: Path, folder: Path) -> None:
     shutil.copytree(DOCS, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     static = folder / "_static"
     shutil.copy(Path(plotly.__file__).parent / "package_data" / "plotly.min.js", static)
+    shutil.copy(ROOT / "toylib" / "explorers" / "plot.js", static)  # what a page and a kernel draw alike
     (static / "colours.js").write_text(f"const DARK = {json.dumps(DARK)};\n", encoding="utf-8")
     stored = {path.stem: nbformat.read(path, as_version=4) for path in sorted(notebooks.glob("*.ipynb"))}
     for name, notebook in stored.items():
         (static / name).mkdir()
         try:
+            moving.write(name, notebook, notebooks, static / name)
             nbformat.write(pages.page(notebook, static / name), folder / f"{name}.ipynb")
             if name == STORY:
                 (folder / "hero.html").write_text(pages.landing(notebook, static / name), encoding="utf-8")

@@ -24,6 +24,7 @@ from toylib.reporting import CLAIMS
 CLOSER = 0.83  # the eye of the hero, which shows no axes
 DOWNLOAD = '\n\n<p class="download"><a href="{0}.ipynb" download>Download this notebook</a></p>'
 KERNEL = "<figcaption>One view of an explorer: its sliders need a kernel, <code>make lab</code>.</figcaption>"
+MOVES = "<figcaption>An explorer with all its pictures: its sliders need no kernel.</figcaption>"
 
 
 def page(notebook: NotebookNode, pictures: Path) -> NotebookNode:
@@ -67,9 +68,12 @@ def page(notebook: NotebookNode, pictures: Path) -> NotebookNode:
             picture = pictures / f"{name}.png"
             picture.write_bytes(base64.b64decode(output.data[PICTURE]))
             figure = output.data[PLOTLY]
-            below_it = KERNEL if output.data.get("text/plain", "").startswith("<explorer") else ""
-            source = f"_static/{pictures.name}/{picture.name}"
-            output.data = NotebookNode({"text/html": element(name, figure, text, source, below_it)})
+            below_it, source = "", f"_static/{pictures.name}/{picture.name}"
+            moves = source.replace(".png", ".js") if picture.with_suffix(".js").exists() else None
+            if output.data.get("text/plain", "").startswith("<explorer"):
+                below_it = MOVES if moves else KERNEL
+            html_of_it = element(name, figure, text, source, below_it, moves=moves)
+            output.data = NotebookNode({"text/html": html_of_it})
     return notebook
 
 
@@ -95,16 +99,25 @@ def as_tables(output: NotebookNode) -> Iterator[NotebookNode]:
             yield new_output("stream", name=output.name, text=f"{part}\n")
 
 
-def element(name: str, figure: dict, text: str, picture: str, below: str = "", classes: str = "live") -> str:
-    """Return the HTML of one figure."""
+def element(
+    name: str,
+    figure: dict,
+    text: str,
+    picture: str,
+    below: str = "",
+    *,
+    classes: str = "live",
+    moves: str | None = None,
+) -> str:
+    """Return the HTML of one figure; `moves` is the script that holds all pictures of an explorer (`moving.py`)."""
     layout = figure["layout"]
     height = layout.get("height", 450)
     if figure.get("frames"):  # without the room that plotly's slider takes: ours stands below the figure
         height -= layout["margin"]["b"] - layout["template"]["layout"]["margin"]["b"]
     data = json.dumps(figure, separators=(",", ":"), ensure_ascii=False).replace("</", r"<\/")
-    text = html.escape(text)
+    text, moved = html.escape(text), f' data-moves="{moves}"' if moves else ""
     return (
-        f'<figure class="{classes}" id="{name}">'
+        f'<figure class="{classes}" id="{name}"{moved}>'
         f'<div class="sideways"><div class="plot" role="img" aria-label="{text}" style="height:{height}px"></div></div>'
         f'<noscript><img src="{picture}" alt="{text}"></noscript>'
         f'<script type="application/json">{data}</script>{below}</figure>'

@@ -76,6 +76,7 @@ def address(tmp_path_factory, stored) -> Iterator[str]:
     shutil.copy(stored, folder)
     small.write_broken(folder)
     small.write_training(folder)
+    small.write_turning(folder)
     with serve(folder) as address:
         yield address
 

@@ -233,11 +233,18 @@ class Lab:
         self.page.mouse.move(x, y)
         self.page.mouse.down()
         self.page.mouse.move(x + 100, y, steps=5)
+        self.wait_for_turn(plot, before)
         self.page.wait_for_timeout(500)  # and turns on for one
         self.page.mouse.up()
-        after = self.eye(plot)
-        assert max(abs(after[axis] - before[axis]) for axis in "xyz") > 0.3
-        return after
+        return self.eye(plot)
+
+    def wait_for_turn(self, plot: Locator, before: dict[str, float]) -> None:
+        """Wait until a 3-D plot is seen from elsewhere."""
+        script = """([gd, before]) => {
+            const { eye } = gd._fullLayout.scene._scene.getCamera()
+            return Math.max(...["x", "y", "z"].map(axis => Math.abs(eye[axis] - before[axis]))) > 0.3
+        }"""
+        self.page.wait_for_function(script, arg=[plot.element_handle(), before], timeout=1000 * DRAWN_S)
 
     def data(self, plot: Locator) -> list[dict]:
         """Read back the traces a plot has drawn, their numbers as arrays."""
@@ -245,14 +252,16 @@ class Lab:
             key.startsWith('_') ? undefined : ArrayBuffer.isView(value) ? Array.from(value) : value)"""
         return [{key: _decode(value) for key, value in trace.items()} for trace in json.loads(plot.evaluate(script))]
 
-    def wait_for_data(self, plot: Locator, expected: dict[tuple[int, str], Any], within: float = DRAWN_S) -> float:
+    def wait_for_data(
+        self, plot: Locator, expected: dict[tuple[int, str], Any], within: float = DRAWN_S, atol: float = 1e-6
+    ) -> float:
         """Wait until the plot shows these arrays, given by trace and key; return the seconds this took."""
         start = time.perf_counter()
         while True:
             drawn, seconds = self.data(plot), time.perf_counter() - start
             try:
                 for (trace, key), values in expected.items():
-                    np.testing.assert_allclose(drawn[trace][key], np.asarray(values, float), rtol=1e-5, atol=1e-6)
+                    np.testing.assert_allclose(drawn[trace][key], np.asarray(values, float), rtol=1e-5, atol=atol)
                 return seconds
             except (AssertionError, LookupError):
                 if seconds > within:

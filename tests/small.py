@@ -48,6 +48,24 @@ def write(folder: Path) -> Path:
     return path
 
 
+def write_turning(folder: Path) -> None:
+    """Write a notebook with an explorer in space, beside another one."""
+    source = """import ipywidgets as widgets, numpy as np
+from toylib.explorers import explore
+from toylib.figures import Drawing
+from toylib.figures.style import BACKGROUND, INK
+
+def spiral(step):
+    z = np.linspace(0, step, 9)
+    trace = {"type": "scatter3d", "mode": "lines", "x": np.cos(z), "y": np.sin(z), "z": z, "line": {"color": INK}}
+    return Drawing([trace], {"height": 380, "paper_bgcolor": BACKGROUND, "title": {"text": f"step {step}"}})
+
+turning = explore(spiral, play="step", step=range(12))
+line = explore(lambda size: Drawing([{"type": "scatter", "y": np.arange(size)}], {"height": 300}), size=[2, 3])
+widgets.HBox([turning, line])"""
+    nbformat.write(new_notebook(cells=[new_code_cell(source)], metadata=METADATA), folder / "0_turning.ipynb")
+
+
 def write_broken(folder: Path) -> None:
     """Write a notebook whose second cell fails."""
     cells = [new_code_cell("print(1)"), new_code_cell("1 / 0"), new_code_cell("print(2)")]

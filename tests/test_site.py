@@ -16,6 +16,7 @@ from typing import _GenericAlias
 from urllib.parse import unquote, urlsplit
 
 import lists
+import moving
 import nbformat
 import pages
 import plotly
@@ -173,7 +174,7 @@ def test_plotly_is_there_once_and_where_figures_are(site):
     assert with_figures == {"index.html", *(f"{name}.html" for name in NOTEBOOKS)}
 
 
-OURS = ["plotly.min.js", "colours.js", "figures.js"]
+OURS = ["plotly.min.js", "colours.js", "plot.js", "figures.js"]
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
@@ -183,7 +184,9 @@ def test_every_figure_is_on_its_page_as_it_is_stored(site, name):
     for cell, output in stored.items():
         element, figure = found[cell]
         assert figure == output.data[PLOTLY]
-        assert ("need a kernel" in element.text) == output.data.get("text/plain", "").startswith("<explorer")
+        is_explorer, moves = output.data.get("text/plain", "").startswith("<explorer"), moving.MOVING.get(name) == cell
+        assert ("need a kernel" in element.text) == (is_explorer and not moves)
+        assert ("need no kernel" in element.text) == moves
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)

@@ -35,6 +35,16 @@ def test_shapes_of_a_run():
     assert run.params.W.shape == (3, 6)
 
 
+def test_a_run_is_shown_in_one_line(sick):
+    run = trained()
+    parts = f"W (3, 6), 4 snapshots to step {N_STEPS:,}"
+    assert repr(run) == str(run) == f"<Run: {parts}, loss {run.losses[-1]:.3g}>"
+    assert repr(sick) == f"<Run: 2 models, {parts}, median loss {sick.losses[0, -1]:.3g}, 1 diverged>"
+    assert repr(sick.member(1)) == f"<Run: {parts}, diverged>"
+    grid = sick._replace(losses=np.full((2, 3, 4), 0.12345), diverged=np.zeros((2, 3), bool))
+    assert repr(grid) == f"<Run: 2 × 3 models, {parts}, median loss 0.123>"
+
+
 def test_default_snapshots_are_logarithmic():
     steps = trained(snapshots=None).steps
     assert np.array_equal(steps, log_spaced(N_STEPS))

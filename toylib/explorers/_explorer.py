@@ -25,6 +25,8 @@ class Explorer(widgets.VBox):
         start: name of an axis -> value to begin with, the first by default.
 
     Attributes:
+        axes: name -> what its slider runs over.
+        play: as given.
         sliders: name -> the slider; setting its `index` moves the plot.
 
     Raises:
@@ -40,12 +42,13 @@ class Explorer(widgets.VBox):
         start: Mapping[str, Any] | None = None,
     ) -> None:
         """Build the sliders and draw once."""
-        self._draw, self._axes = draw, {axis.name: axis for axis in axes}
+        self._draw, self.play = draw, play
+        self.axes = {axis.name: axis for axis in axes}
         if not axes:
             raise ValueError("an explorer must have at least one axis, got none; pass name=values")
         self._check({*(start or {}), *([play] if play else [])})
-        self._start = {name: axis.values[0] for name, axis in self._axes.items()} | dict(start or {})
-        positions = {name: axis.position(self._start[name]) for name, axis in self._axes.items()}
+        self._start = {name: axis.values[0] for name, axis in self.axes.items()} | dict(start or {})
+        positions = {name: axis.position(self._start[name]) for name, axis in self.axes.items()}
         first = Drawing.of(draw, **self._start)  # before any widget is made, which would stay if it failed
         self.sliders = {
             name: widgets.SelectionSlider(
@@ -57,7 +60,7 @@ class Explorer(widgets.VBox):
                 style={"description_width": "90px"},
                 layout={"width": "auto", "max_width": "700px"},
             )
-            for name, axis in self._axes.items()
+            for name, axis in self.axes.items()
         }
         self._plot = Plot(first)
         self._redraw = Soon(self._show)
@@ -73,10 +76,16 @@ class Explorer(widgets.VBox):
         )
         close_when_run_again(self.close)
 
-    def drawing(self) -> Drawing:
-        """The drawing of the values that the sliders have, drawn anew."""
-        values = {name: self._axes[name].values[slider.index] for name, slider in self.sliders.items()}
-        return Drawing.of(self._draw, **values)
+    def drawing(self, **values: Any) -> Drawing:
+        """The drawing of these values, and of those that the other sliders have, drawn anew.
+
+        Raises:
+            ValueError: no axis has the name, or no stop the value.
+        """
+        self._check(values)
+        shown = {name: slider.index for name, slider in self.sliders.items()}
+        shown |= {name: self.axes[name].position(value) for name, value in values.items()}
+        return Drawing.of(self._draw, **{name: self.axes[name].values[i] for name, i in shown.items()})
 
     def move(self, **values: Any) -> None:
         """Move several sliders to values among their stops, with one drawing.
@@ -85,7 +94,7 @@ class Explorer(widgets.VBox):
             ValueError: no axis has the name, or no stop the value.
         """
         self._check(values)
-        positions = {name: self._axes[name].position(value) for name, value in values.items()}
+        positions = {name: self.axes[name].position(value) for name, value in values.items()}
         with self._redraw.held():
             for name, position in positions.items():
                 self.sliders[name].index = position
@@ -105,9 +114,9 @@ class Explorer(widgets.VBox):
         super().close()
 
     def _check(self, names: Any) -> None:
-        if unknown := {*names} - {*self._axes}:
+        if unknown := {*names} - {*self.axes}:
             raise ValueError(
-                f"only axes move, got {', '.join(sorted(unknown))}; there are {', '.join(sorted(self._axes))}"
+                f"only axes move, got {', '.join(sorted(unknown))}; there are {', '.join(sorted(self.axes))}"
             )
 
     def _show(self) -> None:

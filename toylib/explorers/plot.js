@@ -29,6 +29,12 @@ const apply = ({ data, layout }, change) => {
   assign(layout, change.layout)
 }
 
+const REST_MS = 60 // plotly itself has to see that a pointer is up
+const pause = ms => new Promise(done => setTimeout(done, ms))
+const released = () => new Promise(done => {
+  for (const name of ["pointerup", "pointercancel"]) addEventListener(name, done, { capture: true, once: true })
+})
+
 class Plot {
   constructor(box, { data, layout }) {
     this.box = box
@@ -40,21 +46,17 @@ class Plot {
     for (const root of [document.documentElement, document.body]) {
       this.themed.observe(root, { attributeFilter: ["data-theme", "data-jp-theme-light"] })
     }
-    // A pointer that is down wins over whatever moves the plot: it draws again when the pointer is up.
-    this.hold = () => {
-      if (this.released) return
-      this.isTurned = true
-      this.released = new Promise(done => {
-        const release = () => {
-          for (const name of ["pointerup", "pointercancel"]) removeEventListener(name, release, true)
-          setTimeout(() => ((this.released = null), done()), 50) // plotly itself has to see it first
-        }
-        for (const name of ["pointerup", "pointercancel"]) addEventListener(name, release, true)
-      })
-    }
-    box.addEventListener("pointerdown", this.hold, true)
+    box.addEventListener("pointerdown", () => this.hold(released()), true)
+    box.addEventListener("wheel", () => this.hold(), { passive: true })
     this.repaint()
     this.resized.observe(box)
+  }
+
+  // A reader who turns or zooms wins over whatever moves the plot: it is drawn again a little later.
+  hold(until) {
+    this.isTurned = true
+    const rest = Promise.all([this.held, until]).then(() => pause(REST_MS)).then(() => this.held === rest && (this.held = null))
+    this.held = rest
   }
 
   // Change what is shown; done when it is drawn.
@@ -77,19 +79,21 @@ class Plot {
 
   async drawNext() {
     await this.last
-    await new Promise(done => setTimeout(done))
-    while (this.released) await this.released
+    await pause(0)
+    while (this.held) await this.held
     this.waiting = null
     const { data, layout } = this.shown
     layout.width = this.box.clientWidth
     if (!layout.width) return // out of sight, or gone: drawn when it has a width
     this.box.style.height = `${(layout.height ??= 450)}px`
-    if (TOUCH) layout.dragmode = false // a finger scrolls the page, and turns what is 3-D
-    for (const [name, part] of Object.entries(layout)) {
-      if (!name.startsWith("scene")) continue
-      const scene = this.box._fullLayout?.[name]?._scene
-      if (TOUCH) part.dragmode = "turntable"
-      if (this.isTurned && scene) part.camera = scene.getCamera() // it turns on for a moment after the pointer is up
+    const { _fullLayout: full } = this.box
+    for (const name of full?._subplots.gl3d ?? []) {
+      // What a reader turned stays, and goes on turning for a moment after the pointer is up.
+      if (this.isTurned) (layout[name] ??= {}).camera = full[name]._scene.getCamera()
+    }
+    if (TOUCH) {
+      layout.dragmode = false // a finger scrolls the page, and turns what is 3-D
+      for (const name in layout) if (name.startsWith("scene")) layout[name].dragmode = "turntable"
     }
     this.last = Plotly.react(this.box, data, layout, CONFIG).catch(error => console.error(error))
     await this.last
@@ -98,7 +102,6 @@ class Plot {
   remove() {
     this.resized.disconnect()
     this.themed.disconnect()
-    this.box.removeEventListener("pointerdown", this.hold, true)
     this.box.remove() // without a width it is not drawn again
     Plotly.purge(this.box)
   }

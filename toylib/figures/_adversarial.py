@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from toylib._checks import check_finite
 from toylib.figures._drawing import Drawing
-from toylib.figures._layout import Panel, around, axis, band, checked, f4, framed, heatmap, inked, level, panels
+from toylib.figures._layout import Panel, around, axis, band, checked, every, f4, framed, heatmap, inked, level, panels
 from toylib.figures.style import (
     BACKGROUND,
     BLUE,
@@ -71,7 +71,7 @@ def interference(row: ArrayLike, feature: int, *, title: str, limit: float) -> D
     beyond = (np.abs(row[order[1:]]) > _COUNTED).sum()
     said = f"‖(WᵀW)<sub>i</sub>‖ = {np.linalg.norm(row):.2f}<br>{beyond} of {len(row) - 1} others beyond ±{_COUNTED}"
     corner = {"xref": "paper", "yref": "paper", "x": 1, "xanchor": "right", "y": 1, "yanchor": "top", "align": "right"}
-    ticks = range(_step(len(row)), len(row), _step(len(row)))
+    ticks = range(every(len(row)), len(row), every(len(row)))
     layout = framed(
         title,
         360,
@@ -166,7 +166,7 @@ def attacked_sample(
         f"{inked(ORANGE, f'● after, e = {errors[1]}')}{rest}",
     )
     layout = framed(title, 580, barmode="overlay", showlegend=False, margin={"t": 80}, annotations=[])
-    ends, ticks = (0.5 - 0.01 * n, n + 0.5 + 0.01 * n), sorted({1, *range(_step(n), n + 1, _step(n))})
+    ends, ticks = (0.5 - 0.01 * n, n + 0.5 + 0.01 * n), sorted({1, *range(every(n), n + 1, every(n))})
     layout["xaxis"] = axis(words, ends, anchor="y3", tickvals=ticks, showgrid=False)
     for (panel, name, standoff, form), heading, span in zip(_PANELS, headings, limits, strict=True):
         y = {"standoff": standoff, "tickformat": form, "nticks": 5, "domain": list(panel.y), **_ZERO}
@@ -312,8 +312,3 @@ def _direction(delta: np.ndarray) -> np.ndarray:
 def _width(n: int) -> float:
     """Of a bar, in features: few bars would be slabs."""
     return 0.4 if n <= 20 else 0.8
-
-
-def _step(n: int) -> int:
-    """Between two ticks on an axis of n features: 1, 2 or 5 times a power of ten, and about ten ticks."""
-    return next(step for k in range(9) for step in (10**k, 2 * 10**k, 5 * 10**k) if 12 * step >= n)

@@ -82,7 +82,8 @@ def directions(
     layout = framed(title, 520, showlegend=False, xaxis=x, yaxis=y, shapes=[_circle()], annotations=notes)
     if len(W) == 1:
         layout |= {"yaxis": {**y, "visible": False}, "shapes": []}
-    return Drawing(_arrows(_plane(W), sets, groups, reach), layout)
+    plane = np.vstack([W, np.zeros((2 - len(W), W.shape[1]))])
+    return Drawing(_arrows(plane, sets, groups, reach), layout)
 
 
 def planes(Ws: Mapping[str, ArrayLike], sets: Sets, *, title: str, importance: ArrayLike | None = None) -> Drawing:
@@ -126,11 +127,6 @@ def _square(reach: float, x: str, y: str, **rest: Any) -> tuple[dict[str, Any], 
     """Two axes of one scale."""
     fixed: dict[str, Any] = {"limits": (-_ROOM * reach, _ROOM * reach), "tickvals": [-1, 0, 1], "constrain": "domain"}
     return axis(x, **fixed, **rest), axis(y, **fixed, scaleanchor="x", **rest)
-
-
-def _plane(W: np.ndarray) -> np.ndarray:
-    """A model of one dimension or two, in a plane: (2, n)."""
-    return np.vstack([W, np.zeros((2 - len(W), W.shape[1]))])
 
 
 def _circle() -> dict[str, Any]:
@@ -188,7 +184,8 @@ def _arrows(W: np.ndarray, sets: Sets, groups: Sequence[_Group], reach: float, s
         shafts = _between(with_center, [(n, j) for j in members])
         marker: dict[str, Any] = {"size": 5 if m == 3 or not named else 11 * size**0.5, "color": color}
         if m == 2:
-            marker |= {"symbol": "arrow", "angle": f4(np.degrees(np.arctan2(*W[:, members])))}
+            eighths = np.round(8 * np.degrees(np.arctan2(*W[:, members])))  # of a degree, which plotly's checks keep
+            marker |= {"symbol": "arrow", "angle": f4((eighths / 8 + 180) % 360 - 180)}
         tips = {"mode": "markers", "name": "features", "marker": marker, "showlegend": False, "opacity": opacity}
         hover: dict[str, Any] = {"text": [str(j + 1) for j in members], "customdata": f4(norms[members])}
         hover["hovertemplate"] = "feature %{text}: norm %{customdata:.2f}<extra></extra>"

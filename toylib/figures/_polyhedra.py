@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from toylib._checks import check_real
 from toylib.figures._drawing import Drawing
-from toylib.figures._layout import Label, Panel, axis, band, checked, f4, framed, heatmap, level, names
+from toylib.figures._layout import Label, Panel, axis, band, checked, every, f4, framed, heatmap, level, names
 from toylib.figures.style import INK, LABELS, MUTED, SET_COLORS
 from toylib.geometry import Sets, Trajectory, dendrogram, upright
 
@@ -173,7 +173,8 @@ def branches(W: ArrayLike, sets: Sets, *, height: float, title: str) -> Drawing:
     cosines = (W.T @ W) / np.maximum(np.outer(norms, norms), 1e-12)
     notes.append(_COSINES.text("geometry: cosines between them"))
     bar = {"x": 1.0, "len": 0.8, "y": 0.5, "tickvals": [-1, 0, 1]}
-    right = _COSINES.axes(axis("feature", dtick=1), axis("feature", dtick=1, autorange="reversed"))
+    step = every(W.shape[1])
+    right = _COSINES.axes(axis("feature", dtick=step), axis("feature", dtick=step, autorange="reversed"))
     return Drawing([*traces, heatmap(cosines, 1.0, colorbar=bar, **_COSINES.refs)], layout | right)
 
 
@@ -193,11 +194,12 @@ def _story_layout(
         _HEIGHT,
         margin={"r": 125, "t": _TOP, "b": _BOTTOM},
         showlegend=False,
-        scene={**scene(run.weights.shape[1]), "domain": {"x": [0, 0.6], "y": [0.5, 1.04]}},
+        scene={**scene(run.weights.shape[1]), "domain": {"x": [0, 0.6], "y": [0.5, 1]}},
         annotations=notes,
         shapes=shapes,
     )
-    layout |= _GRAM.axes(axis("feature", dtick=1), axis("feature", dtick=1, autorange="reversed"))
+    step = every(run.weights.shape[2])
+    layout |= _GRAM.axes(axis("feature", dtick=step), axis("feature", dtick=step, autorange="reversed"))
     for panel, (name, limits, series) in zip(_PANELS, curves, strict=True):
         log, lowest = "y" if name == "loss" else "", panel is _PANELS[-1]
         x = axis("training step" if lowest else "", (first, last), log=True, showticklabels=lowest)

@@ -69,7 +69,7 @@ def hull_edges(W: ArrayLike) -> np.ndarray:
     if len(columns) > 3:
         raise ValueError(f"W must have at most 3 rows, got {len(columns)}; of more dimensions a hull shows nothing")
     axes, extents, _ = np.linalg.svd(columns - columns.mean(1, keepdims=True), full_matrices=False)
-    rank = int((extents > _FLAT * extents[0]).sum())
+    rank = int((extents > np.fmax(_FLAT * extents[0], 1e-6 * np.abs(columns).max())).sum())
     points = columns.T @ axes[:, :rank]
     if rank < 2:
         ends = {int(points.argmin()), int(points.argmax())} if rank else {}

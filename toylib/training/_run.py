@@ -60,6 +60,16 @@ class Run(NamedTuple):
         params = jax.tree.map(lambda leaf: leaf[index], self.params)
         return Run(params, self.steps, *(array[index] for array in self[2:]))
 
+    def __repr__(self) -> str:
+        """One line: what it holds and how it ended, in three digits, instead of all its numbers."""
+        losses, members = np.asarray(self.losses), np.shape(self.losses)[:-1]
+        last, sick = losses[..., -1][~np.asarray(self.diverged)], np.count_nonzero(self.diverged)
+        parts = [f"{' × '.join(map(str, members))} models"] if members else []
+        parts += [f"W {np.shape(self.weights)[-2:]}", f"{losses.shape[-1]} snapshots to step {int(self.steps[-1]):,}"]
+        parts += [f"{'median loss' if members else 'loss'} {np.median(last):.3g}"] if last.size else []
+        parts += [f"{sick} diverged" if members else "diverged"] if sick else []
+        return f"<Run: {', '.join(parts)}>"
+
     def to_xarray(self, **axes: Any) -> "xr.Dataset":
         """The run as an xarray Dataset, from which CSV, netCDF and pandas are one call away.
 

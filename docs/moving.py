@@ -1,0 +1,144 @@
+"""Explorers that move on the site: all their pictures in a file beside the page, computed while the site is built.
+
+No notebook is run. Of each explorer named here, `program` takes the statements of its notebook that its drawings
+depend on, which read stored results or evaluate closed forms and train nothing. What they draw at first is compared
+with the figure that the notebook stores, so that a page cannot show anything else.
+"""
+
+import ast
+import base64
+import itertools
+import json
+import symtable
+import sys
+from contextlib import chdir
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+from compare import PLOTLY, RELATIVE, difference
+from nbformat import NotebookNode
+
+from toylib.explorers import Explorer
+
+MOVING = {
+    "1_data_generation": "code-ac9d3170",
+    "4_adversarial_training": "code-59",
+    "5_routes_to_the_octahedron": "code-explore",
+    "6_conjectures": "transfer-explorer",
+}
+"""Notebook -> cell. The explorers of the others train (2) and attack (3): a kernel's work, and more than LIMIT."""
+LIMIT = 2 * 2**20  # bytes a file
+
+
+def write(name: str, notebook: NotebookNode, notebooks: Path, folder: Path) -> None:
+    """Write CELL.js for the explorer of a notebook that moves, if one does and is there.
+
+    Raises:
+        ValueError: it draws something else than what is stored, or its pictures take more than the limit.
+    """
+    cells = {cell.id: cell for cell in notebook.cells}
+    if (cell := cells.get(MOVING.get(name, ""))) is None:
+        return
+    notebooks = notebooks.resolve()
+    with chdir(notebooks), patch.object(sys, "path", [str(notebooks), *sys.path]):  # as in its kernel
+        scope: dict[str, Any] = {"__name__": name}
+        exec(compile(program(notebook, cell.id), f"{name}.ipynb", "exec"), scope)  # our own notebook
+        explorer = scope["explorer"]
+        text = f"MOVES[{json.dumps(cell.id)}] = {json.dumps(moves(explorer), separators=(',', ':'))}\n"
+    (stored,) = (output.data[PLOTLY] for output in cell.outputs if PLOTLY in output.get("data", ()))
+    if unlike := difference(stored, json.loads(explorer.drawing().figure().to_json())):
+        raise ValueError(f"the explorer of cell {cell.id} is not what is stored: {unlike}; `make notebooks` stores it")
+    if len(text) > LIMIT:
+        raise ValueError(f"the pictures of cell {cell.id} take {len(text) / 2**20:.1f} MiB; the limit is 2 MiB")
+    (folder / f"{cell.id}.js").write_text(text, encoding="utf-8")
+
+
+def program(notebook: NotebookNode, at: str) -> str:
+    """Return the statements that a cell depends on, and the cell: a statement counts if it binds a name that is used.
+
+    What changes a value without binding its name, such as `list.append`, is not seen.
+    """
+    statements: list[ast.stmt] = []
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            statements += ast.parse(cell.source).body
+            if cell.id == at:
+                own = ast.parse(cell.source).body
+                break
+    wanted, kept = set(), []
+    for i, statement in enumerate(reversed(statements)):
+        bound, read = _names(statement)
+        if i < len(own) or wanted & bound:
+            kept.insert(0, ast.unparse(statement))
+            if not isinstance(statement, ast.For | ast.While | ast.If | ast.With | ast.Try):  # these may not bind it
+                wanted -= bound
+            wanted |= read
+    return "\n".join(kept)
+
+
+def _names(statement: ast.stmt) -> tuple[set[str], set[str]]:
+    """The names that a statement binds outside of functions, and those that it or a function in it reads from there."""
+    top = symtable.symtable(ast.unparse(statement), "", "exec")
+    bound = {symbol.get_name() for symbol in top.get_symbols() if symbol.is_assigned() or symbol.is_imported()}
+    read = {symbol.get_name() for symbol in top.get_symbols() if symbol.is_referenced()}
+    inner = top.get_children()
+    for table in inner:
+        inner += table.get_children()
+        read |= {symbol.get_name() for symbol in table.get_symbols() if symbol.is_global()}
+    return bound, read
+
+
+def moves(explorer: Explorer) -> dict[str, Any]:
+    """Return all pictures of an explorer: its axes, which properties move, their values, and each picture's values."""
+    axes = explorer.axes
+    drawings = [
+        explorer.drawing(**dict(zip(axes, values, strict=True)))
+        for values in itertools.product(*(axis.values for axis in axes.values()))
+    ]
+    changed = [drawings[0].changes(drawing) for drawing in drawings]
+    keys: list[tuple[int | None, str]] = sorted({(t, n) for traces, _ in changed for t in traces for n in traces[t]})
+    keys += [(None, name) for name in sorted({name for _, names in changed for name in names})]
+    numbers: dict[str, int] = {}
+    pictures = []
+    for drawing in drawings:
+        parts = [(drawing.layout if t is None else drawing.data[t]).get(name) for t, name in keys]
+        pictures.append([numbers.setdefault(json.dumps(_short(part)), len(numbers)) for part in parts])
+    return {
+        "axes": [
+            {"name": name.replace("_", " "), "labels": axis.labels, "active": explorer.sliders[name].index}
+            for name, axis in axes.items()
+        ],
+        "play": explorer.play,
+        "keys": keys,
+        "values": [json.loads(text) for text in numbers],
+        "pictures": pictures,
+    }
+
+
+def _short(value: Any) -> Any:
+    """A part of a drawing as JSON; numbers of arrays to 0.5 % of the largest, as the strict check compares them.
+
+    A matrix becomes bytes, in units of a 127th of the largest, and `figures.js` makes it a matrix again.
+    """
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+        largest = float(np.abs(value, where=np.isfinite(value), out=np.zeros_like(value)).max(initial=0)) or 1.0
+        if value.ndim == 2 and np.isfinite(value).all():
+            whole = np.rint(127 * value / largest).astype(np.int8)
+            packed = base64.b64encode(whole.tobytes()).decode()
+            return {"packed": packed, "unit": largest / 127, "columns": value.shape[1]}
+        return _plain(value.astype(float).round(int(np.ceil(-np.log10(2 * RELATIVE * largest)))))
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, dict):
+        return {name: _short(part) for name, part in value.items()}
+    return [_short(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+def _plain(array: np.ndarray) -> Any:
+    """Nested lists: whole numbers without a point, and null for what is not finite."""
+    if array.ndim:
+        return list(map(_plain, array))
+    number = float(array)
+    return int(number) if number.is_integer() else number if np.isfinite(number) else None
