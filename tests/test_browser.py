@@ -143,13 +143,16 @@ def test_complaints_are_noticed(context, address):
 def check_directions(lab: Lab) -> None:
     """Notebook 0: the arrow of the first feature is that of the model of the stop."""
     arrow = lab.evaluate("[i for i, trace in enumerate(draw(0.0).data) if trace.get('text') == ['1']][0]")
-    for name, stops in (("sparsity", ("0.0", "0.98")), ("step", ("0.98, 0", "0.98, STEPS"))):
+    for name, stops in (("sparsity", ("0.0", "0.98")), ("step", ("0.98, 0", "0.98, stops[-1]"))):
         cell = f'start={{"{name}"'
         baked = lab.plot(lab.cell(cell))
         for fraction, stop in enumerate(stops):
             lab.scrub(baked, fraction)
             lab.wait_for_data(baked, {(arrow, "y"): lab.evaluate(f"model({stop})[1, :1]")})
         lab.screenshot(f"directions-{name}", baked)
+    pictures = lab.page.locator(".jp-MarkdownOutput img")
+    widths = "images => images.map(image => image.naturalWidth)"
+    assert pictures.evaluate_all(widths) == [320] * pictures.count() == [320] * 6  # the map, which is in the cell
 
 
 def check_samples(lab: Lab) -> None:

@@ -195,6 +195,12 @@ def test_every_figure_is_on_its_page_as_it_is_stored(site, name):
 def test_every_figure_has_an_alternative_and_a_picture(site, name):
     page = parsed(site / f"{name}.html")
     plots, pictures = page.all("div", role="img"), page.all("img")
+    attached = [picture for picture in pictures if picture.attributes["src"].startswith("_images/")]
+    pictures = [picture for picture in pictures if picture not in attached]
+    assert len(attached) == sum(len(cell.get("attachments", ())) for cell in NOTEBOOKS[name].cells)
+    for picture in attached:
+        assert len(picture.attributes["alt"]) >= 100
+        assert (site / picture.attributes["src"]).read_bytes().startswith(b"\x89PNG")
     assert len(plots) == len(pictures) == len(figures(NOTEBOOKS[name]))
     for plot, picture in zip(plots, pictures, strict=True):
         assert len(plot.attributes["aria-label"]) >= 8

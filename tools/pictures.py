@@ -24,11 +24,7 @@ SHOWN = re.compile(r"docs/pictures/(\d_\w+)\.([\w-]+)\.png")
 WIDTH, COLORS = 320, 48  # of a picture on the map
 HEAD = """## 5. A map of the notebooks
 
-Each runs alone, in under a minute. They build on each other in this order, but each says what it needs.
-
-| | notebook | what it shows |
-|---|---|---|
-"""
+Each runs alone, in under a minute. They build on each other in this order, but each says what it needs."""
 
 
 def drawn(notebook: NotebookNode) -> dict[str, bytes]:
@@ -63,13 +59,13 @@ def on_the_map(notebooks: dict[str, NotebookNode], readme: str) -> dict[str, tup
 
 
 def map_of(notebooks: dict[str, NotebookNode], readme: str) -> str:
-    """The source of the map: a row for each notebook, with its title and its row in README.md."""
-    lines = []
+    """The source of the map: of each notebook its title, what README.md says of it, and its picture."""
+    parts = [HEAD]
     for name, (cell_id, _) in on_the_map(notebooks, readme).items():
         title = notebooks[name].cells[0].source.partition("\n")[0].removeprefix("# ")
         text = caption(notebooks[name], cell_id)
-        lines.append(f"| ![{text}](attachment:{name}.png) | [{title}]({name}.ipynb) | {row(readme, name)} |")
-    return HEAD + "\n".join(lines)
+        parts.append(f"**[{title}]({name}.ipynb)**  \n{row(readme, name)}.\n\n![{text}](attachment:{name}.png)")
+    return "\n\n".join(parts)
 
 
 def described(readme: str, notebooks: dict[str, NotebookNode]) -> str:

@@ -20,13 +20,12 @@ class _Output:
 
     def write(self, text: str) -> None:
         """Show a line in the place of the one before; a blank one empties the output."""
-        from IPython.display import display  # only where it is loaded already
-
         line = text.strip()
         bundle = {"text/plain": line} if line else {}
         if self._shown is not None:
             self._shown.update(bundle, raw=True)
         elif line:
+            display = sys.modules["IPython.display"].display  # which a kernel has loaded; toylib does not depend on it
             self._shown = display(bundle, raw=True, display_id=True)
 
     def flush(self) -> None:

@@ -1,4 +1,4 @@
-"""The moving picture of README.md: `python tools/moving.py [file]` trains its two models and draws them, in a minute.
+"""The moving picture of README.md: `python tools/animated.py [file]` trains its two models and draws them (minutes).
 
 It is an animated PNG of twice the width at which README.md shows it, in few colours, since GitHub shows no live plot.
 """
@@ -81,8 +81,11 @@ async def pictures() -> list[Image.Image]:
 def write(frames: list[Image.Image], file: Path) -> None:
     """Write an animated PNG in the colours of its last frame; where it does not move, that frame stays."""
     palette = frames[-1].quantize(COLORS, dither=Image.Dither.NONE)
-    palette.putpalette([255 if level > 250 else level for level in palette.getpalette()])  # its white is an average
     still, *moving = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in [frames[-1], *frames]]
+    colors, paper = palette.getpalette(), 3 * still.getpixel((0, 0))
+    colors[paper : paper + 3] = [255, 255, 255]  # what was an average of nearly white pixels
+    for frame in (still, *moving):
+        frame.putpalette(colors)
     pauses = [PAUSE] * (len(moving) - 1) + [HOLD]
     still.save(file, save_all=True, default_image=True, append_images=moving, duration=pauses, loop=0, optimize=True)
 
