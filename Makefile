@@ -53,7 +53,7 @@ notebooks: .venv/.installed ## run every notebook and store its outputs
 	@$(PY) tools/pictures.py
 
 pictures: .venv/.installed ## draw the moving picture of README.md (some minutes)
-	@$(PY) tools/moving.py $(ARGS)
+	@$(PY) tools/animated.py $(ARGS)
 
 results: .venv/.installed ## compute the full-size results the notebooks show
 	@set -e; for script in notebooks/results/*.py; do echo "$$script"; PYTHONPATH=notebooks $(PY) "$$script"; done

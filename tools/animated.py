@@ -1,4 +1,4 @@
-"""The moving picture of README.md: `python tools/moving.py [file]` trains its two models and draws them, in a minute.
+"""The moving picture of README.md: `python tools/animated.py [file]` trains its two models and draws them (minutes).
 
 It is an animated PNG of twice the width at which README.md shows it, in few colours, since GitHub shows no live plot.
 """
