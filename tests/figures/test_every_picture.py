@@ -301,4 +301,4 @@ def test_pictures_need_no_widgets():
             widgets.add(path.relative_to(toylib))
         if path.parent.name != "explorers":
             assert "toylib.explorers" not in names, path
-    assert widgets == {room / "_explorer.py", room / "_live.py"}
+    assert widgets == {room / name for name in ("_explorer.py", "_live.py", "_trainer.py")}
