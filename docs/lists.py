@@ -17,11 +17,12 @@ _HEADER = ("", "claim", "criterion and its date", "measured", "verdict")
 
 
 THUMBNAILS = {
+    "0_start_here": ("code-sparsity", 185, 58, 375),
     "1_data_generation": ("code-partly", 236, 70, 174),
     "2_training_dynamics": ("code-1a30c9b9", 502, 76, 180),
     "3_adversarial_attacks": ("code-e5b5a86d", 220, 40, 308),
     "4_adversarial_training": ("code-22", 232, 93, 116),
-    "5_routes_to_the_octahedron": ("code-stories-figure", 360, 58, 160),
+    "5_routes_to_the_octahedron": ("code-stories-figure", 180, 76, 150),
     "6_conjectures": ("transfer-matrix", 60, 55, 420),
 }
 """What a card shows of a notebook: the cell of a stored picture, and from it a square: left, top and side in pixels.

@@ -85,6 +85,8 @@ def main() -> None:
         gather(options.notebooks, sources)
         if status := build(sources, Path(temporary) / "doctrees", built):
             sys.exit(status)
+        for path in built.rglob("*.map"):  # of the theme's sources, for those who work on it
+            path.unlink()
         shutil.rmtree(folder, ignore_errors=True)
         shutil.move(built, folder)
     for path in options.notebooks.glob("*.ipynb"):
