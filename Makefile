@@ -14,7 +14,7 @@ ON_ALL_CORES := -n auto --dist loadfile
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help lab test lint unit browser faults nbval notebooks results bench bench-peers site lock newest clean
+.PHONY: help lab test lint unit browser faults nbval notebooks pictures results bench bench-peers site lock newest clean
 # Nothing but .venv is imported from.
 unexport PYTHONPATH
 
@@ -23,8 +23,8 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
 	@echo 'PYTHON=... names the Python to use, ARGS="..." is passed on to the command.'
 
-lab: .venv/.installed ## open JupyterLab on the notebooks
-	@$(LAB) $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
+lab: .venv/.installed ## open JupyterLab on the first notebook
+	@$(LAB) notebooks/0_start_here.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS)
 
 # Notebooks before the browser, which runs them again, with what has been compiled.
 test: lint unit nbval browser ## run every check: lint, unit tests, notebooks, browser tests
@@ -49,6 +49,11 @@ nbval: .venv/.installed ## run every notebook and compare every stored output
 
 notebooks: .venv/.installed ## run every notebook and store its outputs
 	$(PY) tools/store.py $(ARGS)
+	@$(PY) tools/addresses.py
+	@$(PY) tools/pictures.py
+
+pictures: .venv/.installed ## draw the moving picture of README.md (some minutes)
+	@$(PY) tools/animated.py $(ARGS)
 
 results: .venv/.installed ## compute the full-size results the notebooks show
 	@set -e; for script in notebooks/results/*.py; do echo "$$script"; PYTHONPATH=notebooks $(PY) "$$script"; done

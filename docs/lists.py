@@ -17,10 +17,10 @@ _HEADER = ("", "claim", "criterion and its date", "measured", "verdict")
 
 
 THUMBNAILS = {
-    "1_data_generation": ("code-partly", 236, 70, 178),
-    "2_training_dynamics": ("code-1a30c9b9", 500, 62, 185),
+    "1_data_generation": ("code-partly", 236, 70, 174),
+    "2_training_dynamics": ("code-1a30c9b9", 502, 76, 180),
     "3_adversarial_attacks": ("code-e5b5a86d", 220, 40, 308),
-    "4_adversarial_training": ("code-22", 228, 93, 116),
+    "4_adversarial_training": ("code-22", 232, 93, 116),
     "5_routes_to_the_octahedron": ("code-stories-figure", 360, 58, 160),
     "6_conjectures": ("transfer-matrix", 60, 55, 420),
 }

@@ -43,6 +43,9 @@ def page(notebook: NotebookNode, pictures: Path) -> NotebookNode:
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = without_link(cell.source)  # to the live figure, which a page has already
+            for name, data in cell.pop("attachments", {}).items():  # which Sphinx does not know
+                (pictures / name).write_bytes(base64.b64decode(data[PICTURE]))
+                cell.source = cell.source.replace(f"(attachment:{name})", f"(_static/{pictures.name}/{name})")
         elif cell.cell_type == "code":
             said = folded(cell, first=cell is code[0])
             cell.metadata |= {"tags": ["hide-input"], "mystnb": {"code_prompt_show": said, "code_prompt_hide": said}}

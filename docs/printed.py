@@ -7,9 +7,9 @@ holds an interval, and if all can be cut so that they differ, behind the cut, in
 spaces pad to, or behind a comma, a semicolon or a colon, or where the line begins; or, of three lines and more, where
 the value begins.
 
-What stands before the cut heads its row, and the words before a value head its column, as does a number that never
-changes, or a line of titles above values without words. So a row says what its line said, in the same order: nothing is
-left out but spaces and punctuation. All other lines stay as they were printed.
+What stands before the cut heads its row, and the words before a value head its column; a number that is the same in all
+lines, with a colon behind it, is one of them, and a line of titles heads values without words. So a row says what its
+line said, in the same order: nothing is left out but spaces and punctuation. All other lines stay as they were printed.
 """
 
 import html
@@ -87,8 +87,8 @@ def _cut(line: str, at: int, *, whole: bool = False) -> _Row:
 
 
 def _words(text: str) -> str:
-    """Text without the spaces and the punctuation at its ends."""
-    return re.sub(r"\s+", " ", text).strip(" ,;:")
+    """Text without the spaces and the punctuation at its ends; a colon that it begins with stays."""
+    return re.sub(r"\s+", " ", text).rstrip(" ,;:").lstrip(" ,;") or ":" * text.startswith(":")
 
 
 def _said(line: str, *, whole: bool = True) -> tuple[str, ...] | None:
@@ -119,19 +119,20 @@ def _rows(lines: Sequence[str]) -> list[_Row] | None:
 
 
 def _columns(rows: Sequence[_Row]) -> tuple[list[str], list[tuple[str, ...]]]:
-    """Headings and cells of the columns; a number that never changes is a word."""
+    """Headings and cells of the columns."""
     labels, columns, said = [], [], ""
-    for word, cells in zip(rows[0].words, zip(*(row.values for row in rows), strict=True), strict=False):
-        said = _words(f"{said} {word}")
-        if " [" in cells[0] or len(set(cells)) > 1:
-            labels.append(said.removesuffix(" ="))
+    words = rows[0].words
+    for i, cells in enumerate(zip(*(row.values for row in rows), strict=True)):
+        said += f" {words[i].lstrip(': ')}" if not said else words[i]
+        if " [" not in cells[0] and len(set(cells)) == 1 and words[i + 1].startswith(":"):
+            said += f" {cells[0]}"  # such as `norm 0.4: `, which heads the value behind it
+        else:
+            labels.append(said.strip(" :").removesuffix(" ="))
             columns.append(cells)
             said = ""
-        else:
-            said += f" {cells[0]}"
-    if rest := _words(f"{said} {rows[0].words[-1]}"):
+    if words[-1]:
         labels.append("")
-        columns.append((rest,) * len(rows))
+        columns.append((words[-1],) * len(rows))
     return labels, columns
 
 

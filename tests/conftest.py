@@ -75,6 +75,7 @@ def address(tmp_path_factory, stored) -> Iterator[str]:
     shutil.copytree(Path(__file__).parents[1] / "notebooks", folder, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(stored, folder)
     small.write_broken(folder)
+    small.write_training(folder)
     small.write_turning(folder)
     with serve(folder) as address:
         yield address
@@ -87,6 +88,6 @@ def stored(tmp_path_factory) -> Path:
     done = small.run_store(path.parent)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("0_small.ipynb: stored, ")
-    for what in ("outputs", "pictures", "alternative texts", "links"):
+    for what in ("outputs", "pictures", "alternative texts"):
         assert f"  new {what}: 3 in cell-1, cell-2, cell-3\n" in done.stdout
     return path

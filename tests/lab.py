@@ -122,13 +122,19 @@ class Lab:
     """One notebook in JupyterLab.
 
     Attributes:
-        problems: console errors, uncaught exceptions and requests to other hosts, in order of appearance.
+        problems: console errors, uncaught exceptions and requests to other hosts, in order of appearance; but for
+            pictures attached to a cell, whose address JupyterLab puts in place a moment late.
     """
 
     def __init__(self, page: Page, address: str, name: str):
         self.page, self.problems = page, []
-        local = (address.partition("/lab")[0], "data:", "blob:")
-        page.on("console", lambda message: self._note(message.type == "error", message.text))
+        local = (address.partition("/lab")[0], "data:", "blob:", "attachment:")
+        page.on(
+            "console",
+            lambda message: self._note(
+                message.type == "error" and not message.location["url"].startswith("attachment:"), message.text
+            ),
+        )
         page.on("pageerror", lambda error: self._note(True, str(error)))
         page.on("request", lambda request: self._note(not request.url.startswith(local), request.url))
         page.set_default_timeout(1000 * TIMEOUT_S)

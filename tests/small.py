@@ -70,3 +70,12 @@ def write_broken(folder: Path) -> None:
     """Write a notebook whose second cell fails."""
     cells = [new_code_cell("print(1)"), new_code_cell("1 / 0"), new_code_cell("print(2)")]
     nbformat.write(new_notebook(cells=cells, metadata=METADATA), folder / "0_broken.ipynb")
+
+
+def write_training(folder: Path) -> None:
+    """Write a notebook in which five features train in a plane, which shows them twice, and two triples in space."""
+    imports = "from toylib import explorers\nfrom toylib.features import Correlated, Independent\n\n"
+    flat = "explorer = explorers.train(Independent(5), n_hidden=2, speed=20, n_steps=100_000)\nexplorer"
+    solid = "solid = explorers.train(Correlated(2, 3), n_hidden=3, perturb=None, n_steps=100_000)\nsolid"
+    cells = [new_code_cell(code) for code in (imports + flat, "explorer  # again", solid)]
+    nbformat.write(new_notebook(cells=cells, metadata=METADATA), folder / "0_training.ipynb")

@@ -140,6 +140,21 @@ def test_complaints_are_noticed(context, address):
         assert "http://localhost:1/three" in lab.problems
 
 
+def check_directions(lab: Lab) -> None:
+    """Notebook 0: the arrow of the first feature is that of the model of the stop."""
+    arrow = lab.evaluate("[i for i, trace in enumerate(draw(0.0).data) if trace.get('text') == ['1']][0]")
+    for name, stops in (("sparsity", ("0.0", "0.98")), ("step", ("0.98, 0", "0.98, stops[-1]"))):
+        cell = f'start={{"{name}"'
+        baked = lab.plot(lab.cell(cell))
+        for fraction, stop in enumerate(stops):
+            lab.scrub(baked, fraction)
+            lab.wait_for_data(baked, {(arrow, "y"): lab.evaluate(f"model({stop})[1, :1]")})
+        lab.screenshot(f"directions-{name}", baked)
+    pictures = lab.page.locator(".jp-MarkdownOutput img")
+    widths = "images => images.map(image => image.naturalWidth)"
+    assert pictures.evaluate_all(widths) == [320] * pictures.count() == [320] * 6  # the map, which is in the cell
+
+
 def check_samples(lab: Lab) -> None:
     """Notebook 1: the pictures are the uniform numbers, thresholded."""
     x = "np.asarray(distributions['correlated sets'].from_uniforms(SPARSITIES[{}], u['correlated sets'])).T"
@@ -326,6 +341,7 @@ def check_transfer(lab: Lab) -> None:
 
 
 CHECKS = {
+    "0_start_here.ipynb": check_directions,
     "1_data_generation.ipynb": check_samples,
     "2_training_dynamics.ipynb": check_story,
     "3_adversarial_attacks.ipynb": check_attack,

@@ -1,10 +1,10 @@
 """Captions of figures: what counts as one, its plain text, and the link after it."""
 
 import pytest
-from captions import caption, caption_of, live, with_link, without_link
+from captions import caption, caption_of, with_link, without_link
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-LINKED = "*Bars: what is drawn.* [Live](../site/1_small.html#a)"
+LINKED = "*Bars: what is drawn.* [Live](https://y.org/1_small.html#a)"
 
 GOOD = {
     "*Bars: what is drawn.*": "Bars: what is drawn.",
@@ -42,7 +42,7 @@ def test_anything_else_is_no_caption(source):
 
 @pytest.mark.parametrize("source", GOOD)
 def test_the_link_after_a_caption_can_be_renewed_and_taken_away(source):
-    bare = source.replace(" [Live](../site/1_small.html#a)", "")
+    bare = source.replace(" [Live](https://y.org/1_small.html#a)", "")
     linked = with_link(source, "https://x.org/1_small.html#b")
     assert linked != source
     assert linked.count("[Live](https://x.org/1_small.html#b)") == 1
@@ -57,14 +57,3 @@ def test_the_caption_of_a_cell_is_in_the_next_one():
     cells = [new_code_cell("1"), new_markdown_cell("*Bars.*"), new_code_cell("2"), new_code_cell("3")]
     notebook = new_notebook(cells=cells)
     assert [caption(notebook, cells[i].id) for i in (0, 2, 3)] == ["Bars.", None, None]
-
-
-def test_the_address_of_the_site_comes_from_pyproject(tmp_path):
-    path = tmp_path / "pyproject.toml"
-    assert live(path, "1_small", "code-1") == "../site/1_small.html#code-1"
-    for text in ("", "[project.urls]\nSource = 'https://x.org'\n"):
-        path.write_text(text)
-        assert live(path, "1_small", "code-1") == "../site/1_small.html#code-1"
-    for base in ("https://x.org/toy", "https://x.org/toy/"):
-        path.write_text(f"[project.urls]\nDocumentation = '{base}'\n")
-        assert live(path, "1_small", "code-1") == "https://x.org/toy/1_small.html#code-1"

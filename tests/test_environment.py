@@ -30,6 +30,7 @@ TARGETS = [
     "faults",
     "nbval",
     "notebooks",
+    "pictures",
     "results",
     "bench",
     "bench-peers",
@@ -288,6 +289,8 @@ def test_lab_listens_on_localhost_and_keeps_its_token(sandbox):
     _, calls, _ = sandbox.make("lab", "ARGS=--no-browser --port=9000")
     assert len(calls) == 1
     assert calls[0].startswith("-m jupyterlab --ServerApp.root_dir=notebooks --ServerApp.ip=localhost ")
+    assert " notebooks/0_start_here.ipynb " in calls[0]  # what it opens
+    assert (ROOT / "notebooks" / "0_start_here.ipynb").exists()
     assert calls[0].endswith("--no-browser --port=9000")
     assert "token" not in calls[0]
     assert "password" not in calls[0]

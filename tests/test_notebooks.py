@@ -12,10 +12,11 @@ from pathlib import Path
 import nbformat
 import pytest
 import store
-from captions import caption, live
+from addresses import IN_A_CLONE, MISSING, Addresses, link
+from captions import caption
 from compare import PICTURE, PLOTLY, WIDGET
 from nbclient.exceptions import CellExecutionError
-from nbconvert import HTMLExporter
+from nbconvert import HTMLExporter, ScriptExporter
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from plots import colours
@@ -78,24 +79,30 @@ def figures(notebook: NotebookNode) -> dict[str, NotebookNode]:
     return dict(found)
 
 
-def test_every_figure_has_a_caption_that_is_its_alternative_text_and_a_link(path, notebook):
+def test_every_figure_has_a_caption_that_is_its_alternative_text(notebook):
     for cell_id, output in figures(notebook).items():
         text = caption(notebook, cell_id)
         assert text, f"{cell_id} has no caption"
         assert output.metadata == {PICTURE: {"alt": text}}
         assert 100 <= len(text) <= 560, (cell_id, len(text))
         assert 1 <= len(re.findall(r"[.?](?= [A-Z]|$)", text)) <= 3, text
-        below = next(
-            after for cell, after in zip(notebook.cells, notebook.cells[1:], strict=False) if cell.id == cell_id
-        )
-        assert below.source.partition("\n")[0].endswith(f"* [Live]({live(store.PYPROJECT, path.stem, cell_id)})")
 
 
-def test_no_other_cell_links_to_a_live_figure(notebook):
-    ids = [cell.id for cell in notebook.cells]
-    linked = [ids[i - 1] for i, cell in enumerate(notebook.cells) if "[Live](" in cell.source]
-    assert linked == list(figures(notebook))
-    assert all(cell.source.count("[Live](") <= 1 for cell in notebook.cells)
+def test_links_are_those_of_the_addresses(path, notebook):
+    addresses = Addresses.read(store.PYPROJECT)
+    assert link(notebook, path.stem, addresses) == []
+    source = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    live = re.findall(r"\[Live\]\((.*?)\)", source)
+    assert live == [addresses.live(path.stem, cell_id) for cell_id in figures(notebook) if addresses.site]
+    there = re.findall(r"\]\((?!https?://|attachment:)([^)#]+)", source)
+    assert [target for target in there if not (path.parent / target).exists()] == []
+
+
+def test_export_to_a_script_writes_python(path, notebook):
+    assert notebook.metadata.language_info.file_extension == ".py"
+    script, resources = ScriptExporter().from_notebook_node(notebook)
+    assert resources["output_extension"] == ".py"
+    compile(script, path.name, "exec")
 
 
 def test_ids_are_fit_for_addresses(notebook):
@@ -318,7 +325,7 @@ def test_storing_normalises(tmp_path):
     line = asyncio.run(store.store(path, browser=None))
     first, *changes = line.splitlines()
     assert re.fullmatch(r"1_small\.ipynb: stored, \d+ s, \d KiB", first)
-    assert changes == [f"  new outputs: 1 in {notebook.cells[2].id}"]
+    assert changes == [f"  new outputs: 1 in {notebook.cells[2].id}", f"  new links: 1 in {notebook.cells[0].id}"]
     fresh = nbformat.read(path, as_version=4)
     assert fresh.metadata == store.METADATA
     assert [cell.id for cell in fresh.cells] == [cell.id for cell in notebook.cells]
@@ -341,13 +348,16 @@ def captioned(tmp_path: Path, below: NotebookNode) -> Path:
 
 
 def test_storing_writes_alternative_texts_and_links(tmp_path, monkeypatch):
-    path = captioned(tmp_path, new_markdown_cell(f"{CAPTION}\n\n**Take away.** More."))
-    cell_id = nbformat.read(path, as_version=4).cells[1].id
+    monkeypatch.setattr(store, "PYPROJECT", tmp_path / "none.toml")
+    path = captioned(tmp_path, new_markdown_cell(f"{CAPTION} [Live](a.html#b)\n\n**Take away.** More."))
+    first_id, cell_id, _ = (cell.id for cell in nbformat.read(path, as_version=4).cells)
     line = asyncio.run(store.store(path, browser=None))
-    assert line.splitlines()[1:] == [f"  new alternative texts: 1 in {cell_id}", f"  new links: 1 in {cell_id}"]
-    _, figure, below = nbformat.read(path, as_version=4).cells
+    changes = [f"  new alternative texts: 1 in {cell_id}", f"  new links: 2 in {first_id}, {cell_id}"]
+    assert line.splitlines()[1:] == changes
+    first, figure, below = nbformat.read(path, as_version=4).cells
+    assert first.source == f"# 1. Small\n\n{MISSING}{IN_A_CLONE}"
     assert figure.outputs[0].metadata == {PICTURE: {"alt": "A line that rises from 0 to 1."}}
-    assert below.source == f"{CAPTION} [Live](../site/1_small.html#{cell_id})\n\n**Take away.** More."
+    assert below.source == f"{CAPTION}\n\n**Take away.** More."
     before = path.read_bytes()
     assert "unchanged" in asyncio.run(store.store(path, browser=None))
     assert path.read_bytes() == before
@@ -355,7 +365,7 @@ def test_storing_writes_alternative_texts_and_links(tmp_path, monkeypatch):
     pyproject.write_text("[project.urls]\nDocumentation = 'https://x.org/toy/'\n")
     monkeypatch.setattr(store, "PYPROJECT", pyproject)
     line = asyncio.run(store.store(path, browser=None))
-    assert line.splitlines()[1:] == [f"  new links: 1 in {cell_id}"]
+    assert line.splitlines()[1:] == [f"  new links: 2 in {first_id}, {cell_id}"]
     assert path.read_text("utf-8").count("[Live](https://x.org/toy/1_small.html#") == 1
     assert path.read_text("utf-8").count("[Live](") == 1
 
@@ -370,14 +380,21 @@ def test_a_figure_without_a_caption_is_not_stored(tmp_path, source):
     assert path.read_bytes() == before
 
 
-def test_pictures_have_their_caption_and_link_where_a_page_is_made_of_a_notebook(path, notebook):
-    """With the template of nbviewer: the picture and not the plot, its alternative text, and the link below it."""
+def test_pictures_have_their_caption_where_a_page_is_made_of_a_notebook(path, notebook):
+    """With the template of nbviewer: the picture and not the plot, and its alternative text."""
     page, _ = HTMLExporter(template_name="classic").from_filename(str(path))
     images = re.findall(r'<img[^>]*src="data:image/png;base64,[^>]*>', page)
     texts = [unescape(re.search(r'alt="([^"]*)"', image)[1]) for image in images]
-    assert texts == [caption(notebook, cell_id) for cell_id in figures(notebook)]
-    links = re.findall(r'<a href="([^"]*)"[^>]*>Live</a>', page)
-    assert links == [live(store.PYPROJECT, path.stem, cell_id) for cell_id in figures(notebook)]
+    expected = [
+        text
+        for cell in notebook.cells
+        for text in (
+            re.findall(r"!\[(.*?)\]\(attachment:", cell.source)
+            if cell.cell_type == "markdown"
+            else [caption(notebook, cell.id)] * (cell.id in figures(notebook))
+        )
+    ]
+    assert texts == expected
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,8 @@ import plotly
 import pytest
 from compare import PICTURE, PLOTLY
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
+from printed import parts
 
 import toylib
 from toylib.figures.style import DARK, INK, MUTED, SET_COLORS
@@ -193,6 +195,12 @@ def test_every_figure_is_on_its_page_as_it_is_stored(site, name):
 def test_every_figure_has_an_alternative_and_a_picture(site, name):
     page = parsed(site / f"{name}.html")
     plots, pictures = page.all("div", role="img"), page.all("img")
+    attached = [picture for picture in pictures if picture.attributes["src"].startswith("_images/")]
+    pictures = [picture for picture in pictures if picture not in attached]
+    assert len(attached) == sum(len(cell.get("attachments", ())) for cell in NOTEBOOKS[name].cells)
+    for picture in attached:
+        assert len(picture.attributes["alt"]) >= 100
+        assert (site / picture.attributes["src"]).read_bytes().startswith(b"\x89PNG")
     assert len(plots) == len(pictures) == len(figures(NOTEBOOKS[name]))
     for plot, picture in zip(plots, pictures, strict=True):
         assert len(plot.attributes["aria-label"]) >= 8
@@ -202,12 +210,38 @@ def test_every_figure_has_an_alternative_and_a_picture(site, name):
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_every_cell_and_printed_line_is_on_its_page(site, name):
-    page = parsed(site / f"{name}.html")
+    page, source = parsed(site / f"{name}.html"), (site / f"{name}.html").read_text(encoding="utf-8")
     blocks = [re.sub(r"\s+", " ", block.text).strip() for block in page.all("pre")]
     for cell in NOTEBOOKS[name].cells:
         printed = [output.text for output in cell.get("outputs", ()) if output.output_type == "stream"]
-        for text in [cell.source] * (cell.cell_type == "code") + printed:
-            assert re.sub(r"\s+", " ", text).strip() in blocks
+        told = [part for text in printed for part in parts(text)]
+        for kind, text in [("text", cell.source)] * (cell.cell_type == "code") + told:
+            assert text in source if kind == "table" else re.sub(r"\s+", " ", text).strip() in blocks
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_code_folds_and_says_how_long_it_is(site, name):
+    page = parsed(site / f"{name}.html")
+    folds = [fold for fold in page.all("details") if "above-input" in fold.attributes.get("class", "").split()]
+    code = [cell for cell in NOTEBOOKS[name].cells if cell.cell_type == "code"]
+    assert len(folds) == len(code)
+    assert not any("open" in fold.attributes for fold in folds)
+    for cell, fold in zip(code, folds, strict=True):
+        lines = len(cell.source.split("\n"))
+        said = "Imports" if cell is code[0] else "Parameters" if "tags" in cell.metadata else f"Code, {lines} lines"
+        assert fold.text.strip().split("\n")[0] == (said if lines > 1 else "Code, 1 line")
+    assert not page.all("summary", **{"aria-label": "Toggle hidden content"})  # else this is what is read out
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_answers_to_exercises_open(site, name):
+    source = "".join(cell.source for cell in NOTEBOOKS[name].cells if cell.cell_type == "markdown")
+    _, _, exercises = source.partition("## Exercises\n")
+    questions = re.findall(r"^\d+\. \*", exercises, re.MULTILINE)
+    answers = [fold for fold in parsed(site / f"{name}.html").all("details") if fold.text.startswith("Answer\n")]
+    assert len(answers) == len(questions) >= 3
+    assert all(len(answer.text) > len("Answer") + 20 for answer in answers)
+    assert not any("open" in answer.attributes for answer in answers)
 
 
 def test_the_table_of_times_says_what_is_stored():
@@ -295,6 +329,28 @@ def test_the_cards_are_the_rows_of_the_readme(site):
         assert line in shown
     with pytest.raises(ValueError, match=r"must list every notebook, got none of the name 0_new\.ipynb; add"):
         lists.cards({"0_new": None}, readme)
+
+
+def test_cards_show_a_square_of_a_stored_picture(site):
+    shown = [box for box in parsed(site / "index.html").all("div") if box.attributes.get("class") == "thumbnail"]
+    pictures = [re.search(r"url\((.*?)\) (.*)% (.*)% / (.*)%", box.attributes["style"]).groups() for box in shown]
+    assert [picture.split("/")[1] for picture, *_ in pictures] == list(NOTEBOOKS)
+    for picture, *place in pictures:
+        across, down, zoom = (float(number) / 100 for number in place)
+        with Image.open(site / picture) as image:
+            side = image.width / zoom
+            left, top = across * (image.width - side), down * (image.height - side)
+            assert 0 <= left <= left + side <= image.width
+            assert 0 <= top <= top + side <= image.height
+            colours = image.convert("RGB").crop((left, top, left + side, top + side)).getcolors(2**16)
+            assert len(colours) > 8  # something is drawn there
+    for name, (cell, *_) in lists.THUMBNAILS.items():
+        assert cell in figures(NOTEBOOKS[name])
+
+
+def test_a_new_notebook_shows_its_first_picture(tmp_path):
+    assert "_static/0_small/bars.png" in lists.thumbnail("0_small", small())
+    assert lists.thumbnail("0_small", new_notebook()) == ""
 
 
 @pytest.mark.parametrize("room", toylib.__all__)
@@ -452,8 +508,9 @@ def test_a_page_of_a_small_notebook(tmp_path):
     page = pages.page(before, folder)
     assert "Live" in before.cells[3].source  # a copy was changed
     assert page.cells[3].source == "*Two bars.*\n\nText."
-    assert page.cells[1].metadata.tags == ["hide-input"]
-    assert "tags" not in page.cells[2].metadata
+    for cell, said in zip(page.cells[1:3], ("Imports", "Code, 1 line"), strict=True):
+        assert cell.metadata.tags == ["hide-input"]
+        assert cell.metadata.mystnb == {"code_prompt_show": said, "code_prompt_hide": said}
     first, second = (output.data["text/html"] for output in page.cells[2].outputs)
     assert 'id="bars"' in first
     assert 'aria-label="Two bars."' in first
@@ -463,6 +520,17 @@ def test_a_page_of_a_small_notebook(tmp_path):
     assert "kernel" in second
     assert "kernel" not in first
     assert sorted(path.name for path in folder.iterdir()) == ["bars-2.png", "bars.png"]
+
+
+def test_printed_intervals_are_tables_between_what_else_is_printed(tmp_path):
+    printed = "first\np = 0.1: up 0.9 [0.8, 1.0]\np = 0.3: up 0.7 [0.5, 0.8]\nlast\n"
+    cells = [new_markdown_cell("# S"), new_code_cell("p", outputs=[new_output("stream", name="stdout", text=printed)])]
+    _, *outputs = pages.page(new_notebook(cells=cells), tmp_path).cells[1].outputs  # the first is where links lead
+    assert [output.get("text") for output in outputs] == ["first\n", None, "last\n"]
+    assert re.findall(r"<td>(.*?)</td>", outputs[1].data["text/html"]) == [
+        "0.9<span> [0.8, 1.0]</span>",
+        "0.7<span> [0.5, 0.8]</span>",
+    ]
 
 
 def test_a_figure_without_a_picture_or_a_caption_is_refused(tmp_path):

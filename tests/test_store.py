@@ -1,4 +1,4 @@
-"""Storing notebooks: pictures, alternative texts and links beside the figures, and what is said of it."""
+"""Storing notebooks: pictures and alternative texts beside the figures, and what is said of it."""
 
 import base64
 import re

@@ -1,13 +1,11 @@
 """Captions of figures: the first paragraph, in italics, of the Markdown cell that follows a figure's code cell.
 
 A caption says what is drawn and what to see. It is the alternative text of the figure's picture, for those who cannot
-see it, so it is plain: neither mathematics nor other marks inside. After it `store.py` writes the link to the live
-figure on the site.
+see it, so it is plain: neither mathematics nor other marks inside. After it stands the link to the live figure, where
+the project has a site (addresses.py).
 """
 
 import re
-import tomllib
-from pathlib import Path
 
 from nbformat import NotebookNode
 
@@ -38,16 +36,3 @@ def without_link(source: str) -> str:
     """The source of a cell without the link after its caption; unchanged if there is none."""
     found = CAPTION.match(source)
     return LINK.sub("", source[: found.end()]) + source[found.end() :] if found else source
-
-
-def live(pyproject: Path, notebook: str, cell_id: str) -> str:
-    """The address of a live figure: on the project's site if pyproject.toml names one, else where `make site` puts it.
-
-    Args:
-        pyproject: pyproject.toml; the site is `Documentation` of `[project.urls]`.
-        notebook: name of the notebook's file, without its ending.
-        cell_id: id of the figure's code cell.
-    """
-    project = tomllib.loads(pyproject.read_text("utf-8")) if pyproject.exists() else {}
-    urls = project.get("project", {}).get("urls", {})
-    return f"{urls.get('Documentation', '../site').rstrip('/')}/{notebook}.html#{cell_id}"

@@ -3,10 +3,10 @@
 A stored notebook reads everywhere: each plotly figure has a picture (image/png) beside it, drawn here from the
 figure's JSON, which takes a Chromium or Chrome; running a notebook does not. An output that agrees with the stored one
 (compare.py says when) stays as it is, picture included, so that a second run changes nothing. The caption that follows
-a figure (captions.py) becomes the alternative text of its picture and gets a link to the live figure. Widget views and
-widget state are left out: without their kernel they show an error, or nothing. A notebook that fails, writes to stderr,
-shows a widget without a figure or a figure without a caption, or comes to more than 1 MiB is not stored, and the
-command fails.
+a figure (captions.py) becomes the alternative text of its picture, and the links are written anew (addresses.py).
+Widget views and widget state are left out: without their kernel they show an error, or nothing. A notebook that fails,
+writes to stderr, shows a widget without a figure or a figure without a caption, or comes to more than 1 MiB is not
+stored, and the command fails.
 """
 
 import argparse
@@ -22,7 +22,8 @@ from pathlib import Path
 
 import kaleido
 import nbformat
-from captions import RULE, caption, live, with_link
+from addresses import Addresses, link
+from captions import RULE, caption
 from compare import PICTURE, PLOTLY, WIDGET, outputs_difference
 from kaleido.errors import ChromeNotFoundError
 from nbclient import NotebookClient
@@ -31,12 +32,17 @@ from nbformat import NotebookNode
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
-PICTURES = ROOT / "docs" / "pictures"
 PYPROJECT = ROOT / "pyproject.toml"
 LIMIT = 2**20  # bytes a notebook
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-    "language_info": {"name": "python"},
+    "language_info": {  # without the version, so that the file is the same on every Python
+        "file_extension": ".py",
+        "mimetype": "text/x-python",
+        "name": "python",
+        "nbconvert_exporter": "python",
+        "pygments_lexer": "ipython3",
+    },
 }
 
 
@@ -71,17 +77,12 @@ def check(output: NotebookNode) -> None:
 
 
 async def draw(output: NotebookNode, browser: kaleido.Kaleido) -> None:
-    """Add the picture of its figure to an output, as large as the figure: JupyterLab swaps one for the other.
-
-    A figure whose `layout.meta` names a "picture" has it written to docs/pictures/ too, for README.md.
-    """
+    """Add the picture of its figure to an output, as large as the figure: JupyterLab swaps one for the other."""
     drawn = await browser.calc_fig(output.data[PLOTLY], opts={"format": "png"})
     with Image.open(io.BytesIO(drawn)) as image, io.BytesIO() as file:
         image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(file, "png", optimize=True)
         png = file.getvalue()
     output.data[PICTURE] = base64.b64encode(png).decode()
-    if name := (output.data[PLOTLY]["layout"].get("meta") or {}).get("picture"):
-        (PICTURES / name).write_bytes(png)
 
 
 async def renew(cell: NotebookNode, known: list[NotebookNode], browser: kaleido.Kaleido) -> list[str]:
@@ -106,9 +107,9 @@ async def renew(cell: NotebookNode, known: list[NotebookNode], browser: kaleido.
     return new
 
 
-def describe(notebook: NotebookNode, at: int, name: str) -> list[str]:
-    """Give the figures of a code cell their caption as alternative text, and the caption its link; say what is new."""
-    cell, new = notebook.cells[at], []
+def describe(notebook: NotebookNode, cell: NotebookNode) -> list[str]:
+    """Give the figures of a code cell their caption as alternative text; say what is new."""
+    new = []
     figures = [output for output in cell.outputs if PLOTLY in output.get("data", ())]
     if figures and (text := caption(notebook, cell.id)) is None:
         raise Refused(f"the figure of cell {cell.id} has no caption: {RULE}, saying what is drawn and what to see")
@@ -116,11 +117,6 @@ def describe(notebook: NotebookNode, at: int, name: str) -> list[str]:
         if output.metadata != (described := {PICTURE: {"alt": text}}):
             output.metadata = NotebookNode(described)
             new.append("new alternative texts")
-    if figures:
-        below = notebook.cells[at + 1]
-        linked = with_link(below.source, live(PYPROJECT, name, cell.id))
-        new += ["new links"] * (below.source != linked)
-        below.source = linked
     return new
 
 
@@ -131,10 +127,12 @@ async def store(path: Path, browser: kaleido.Kaleido) -> str:
     fresh = await execute(stored, path.parent)
     known = {cell.id: cell.outputs for cell in stored.cells if cell.cell_type == "code"}
     changes = defaultdict(list)
-    for at, cell in enumerate(fresh.cells):
+    for cell in fresh.cells:
         if cell.cell_type == "code":
-            for what in [*await renew(cell, known[cell.id], browser), *describe(fresh, at, path.stem)]:
+            for what in [*await renew(cell, known[cell.id], browser), *describe(fresh, cell)]:
                 changes[what].append(cell.id)
+    if linked := link(fresh, path.stem, Addresses.read(PYPROJECT)):
+        changes["new links"] = linked
     text = nbformat.writes(fresh) + "\n"
     size = len(text.encode())
     if size > LIMIT:

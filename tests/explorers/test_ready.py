@@ -18,6 +18,8 @@ from toylib.model import Params
 from toylib.training import train_ensemble
 
 SPARSITIES = (0.5, 0.8, 0.9)
+KEY = jax.random.key(0)
+SIX = Correlated(2, 3)
 
 
 def raises(message):
@@ -67,7 +69,7 @@ def geometry():
         fixed = {"features": features, "keys": keys, "linear": linear, **options}
         found = sweeps.run(sweeps.train_points, {"S": Ss, "seed": range(2)}, batch=4, progress=False, **fixed)
         labelled.append(found.assign_coords(step=list(options["snapshots"])))
-    return *runs, explorers.geometry(*labelled, features, levels.__getitem__)
+    return *runs, explorers.geometry(labelled[0], features, twins=labelled[1], levels=levels.__getitem__)
 
 
 def curve(figure, name):
@@ -125,7 +127,7 @@ def test_geometry_opens_where_the_turn_comes_near_the_octahedron():
         {"losses": losses, "diverged": (("S", "seed"), np.zeros((1, 1), bool)), **fields},
         coords={"S": [0.9], "seed": [0], "step": steps},
     )
-    shown = explorers.geometry(data, data, features, lambda S: {"PCA": (1 - S) / 3})
+    shown = explorers.geometry(data, features, twins=data, levels=lambda S: {"PCA": (1 - S) / 3})
     assert steps[shown.sliders["step"].index] == 100
 
 
@@ -143,7 +145,7 @@ def test_geometry_of_any_sets_in_any_dimensions(features, m, compiled):
         "diverged": (("S", "seed"), np.zeros((2, 2), bool)),
     }
     data = xr.Dataset(fields, coords={"S": [0.8, 0.9], "seed": [0, 1], "step": list(steps)})
-    shown = explorers.geometry(data, data, features, lambda S: {"level": (1 - S) / 3})
+    shown = explorers.geometry(data, features, twins=data, levels=lambda S: {"level": (1 - S) / 3})
     compiled.clear()
     fixed = []
     for S, seed, step in product((0.8, 0.9), range(2), steps):
@@ -158,6 +160,38 @@ def test_geometry_of_any_sets_in_any_dimensions(features, m, compiled):
         fixed.append((len(now.data), now.layout.scene, now.layout.yaxis2.range, now.layout.yaxis3.range))
     assert all(other == fixed[0] for other in fixed)
     assert compiled == []
+
+
+def test_geometry_of_one_run_has_its_steps_alone():
+    run = train_ensemble(SIX, [0.7], KEY[None], n_hidden=2, n_steps=6, snapshots=(0, 6), population=True).member(0, 0)
+    shown = explorers.geometry(run, SIX, S=0.7)
+    assert labels_of(shown) == [["0", "6"]]
+    now = figure(shown)
+    assert now.layout.title.text == "S = 0.7: step 6"
+    assert "linear twin" not in [trace.name for trace in now.data]
+    np.testing.assert_array_equal(curve(now, "model").y, np.float32(run.losses))
+    with raises("S must be given where it is no axis, got none; pass what the models were trained at"):
+        explorers.geometry(run, SIX)
+    with raises("models must be of the 4 features given, got W of 6; pass the features that they were trained on"):
+        explorers.geometry(run, Correlated(2, 2), S=0.7)
+    with raises("runs must have at least 2 hidden dimensions, got 1; draw them with figures.directions"):
+        explorers.geometry(run._replace(weights=run.weights[:, :1]), SIX, S=0.7)
+    with raises("twins must have the axes and steps of runs, got losses of shape (1,) for (2,); train them alike"):
+        explorers.geometry(run, SIX, S=0.7, twins=run._replace(losses=run.losses[:1]))
+
+
+def test_geometry_of_an_ensemble_moves_over_its_axes(geometry):
+    """As over a sweep of the same; one that diverged shows what there is of it."""
+    runs, twins, swept = geometry
+    shown = explorers.geometry(runs, Correlated(2, 3), S=(0.8, 0.9), twins=twins, levels={"PCA": 0.1})
+    swept.move(sparsity=0.8, seed=1, step=6)
+    shown.move(sparsity=0.8, seed=1, step=6)
+    assert plain(figure(shown))["data"][:8] == plain(figure(swept))["data"][:8]
+    sick = runs._replace(weights=np.copy(runs.weights), losses=np.copy(runs.losses))
+    sick.weights[1, 0, 2], sick.losses[1, 0, 2] = np.nan, np.nan
+    shown = explorers.geometry(sick, Correlated(2, 3), S=(0.8, 0.9))
+    assert error(shown) == ""
+    assert np.isfinite(figure(shown).layout.yaxis2.range).all()
 
 
 def test_geometry_plays_through_the_steps(geometry):
@@ -178,8 +212,8 @@ B = np.float32(MODELS.normal(size=(3, 6)) / 5)
 W[2, :, 1] = 0  # a dead feature
 INPUTS = np.float32(MODELS.random((3, 4, 6)) * (MODELS.random((3, 4, 6)) < 0.5))
 INPUTS[:, 2] = 0
-FRACTIONS, MEAN_NORMS = (0.0, 0.1, 0.5), (1.2, 0.9, 0.4)
-KEY = jax.random.key(0)
+FRACTIONS = (0.0, 0.1, 0.5)
+MEAN_NORMS = [float(SIX.mean_norm(S)) for S in SPARSITIES]
 ATTACKS = {
     "most harmful feature": partial(attacks.analytic, signs="±"),
     "one step": attacks.one_step,
@@ -188,9 +222,8 @@ ATTACKS = {
 
 
 def attack_explorer(**options):
-    return explorers.attack(
-        Params(*map(jax.numpy.asarray, (W, B))), SPARSITIES, FRACTIONS, MEAN_NORMS, INPUTS, ATTACKS, key=KEY, **options
-    )
+    fixed = {"attacks": ATTACKS, "fractions": FRACTIONS, "X": INPUTS, "key": KEY}
+    return explorers.attack(Params(*map(jax.numpy.asarray, (W, B))), SIX, SPARSITIES, **(fixed | options))
 
 
 @pytest.fixture(scope="module")
@@ -306,45 +339,109 @@ def test_attack_compiles_nothing_while_scrubbing(compiled, limits):
         assert tuple(figure(shown).layout[axis].range for axis in ("yaxis", "yaxis2", "yaxis3")) == limits
 
 
-def test_attack_with_one_of_everything():
-    def nothing(params, x, radius, *, key):
-        return 0 * x
+def nothing(params, x, radius, *, key):
+    return 0 * x
 
-    params = Params(W[:1], B[:1])
-    shown = explorers.attack(params, [0.9], [0.0], [1.0], INPUTS[:1, :1], {"nothing": nothing}, key=KEY)
-    assert figure(shown).layout.title.text == "S = 0.90, nothing, 0 · E‖x‖, sample 1: V = –"
+
+def test_attack_with_one_of_everything():
+    """Where no axis has two stops, one slider stays."""
+    params, only = Params(W[0], B[0]), {"attacks": {"nothing": nothing}, "fractions": [0.0]}
+    shown = explorers.attack(params, SIX, 0.9, X=INPUTS[0, :1], **only)
+    assert list(shown.sliders) == ["sample"]
+    assert figure(shown).layout.title.text == "S = 0.9, nothing, 0 · E‖x‖, sample 1: V = –"
     np.testing.assert_array_equal(curve(figure(shown), "x + δ").y, INPUTS[0, 0])
     assert error(shown) == ""
 
 
+def test_attack_on_one_model_draws_its_own_inputs(compiled):
+    """Also where few inputs are not empty; the units of the norms are those of the distribution."""
+    S, params = 0.99, Params(W[0], B[0])
+    shown = explorers.attack(params, SIX, S, attacks={"one step": attacks.one_step}, fractions=(0.0, 2.0), n_samples=3)
+    assert list(shown.sliders) == ["norm", "sample"]
+    compiled.clear()
+    drawn = set()
+    for sample in (1, 2, 3):
+        shown.move(norm=2.0, sample=sample)
+        assert error(shown) == ""
+        x = np.asarray(curve(figure(shown), "x").y)
+        delta = np.asarray(curve(figure(shown), "x + δ").y) - x
+        active = x[:3].any(), x[3:].any()
+        assert sum(active) > 0
+        assert all(on in (0, 3) for on in np.count_nonzero(x.reshape(2, 3), axis=1))
+        assert np.linalg.norm(delta) == pytest.approx(2 * float(SIX.mean_norm(S)), rel=1e-4)
+        drawn.add(tuple(x))
+    assert len(drawn) == 3
+    assert compiled == []
+
+
+def test_attack_on_an_ensemble_of_a_run():
+    """Sliders are its axes: those of train_ensemble, or as named; an axis of one stop has none."""
+    run = train_ensemble(SIX, [0.5], jax.random.split(jax.random.key(3), 2), n_hidden=3, n_steps=1, population=True)
+    only = {"attacks": {"nothing": nothing}, "fractions": [0.0, 1.0], "n_samples": 1}
+    shown = explorers.attack(run, SIX, [0.5], **only)
+    assert list(shown.sliders) == ["seed", "norm"]
+    shown.move(seed=1)
+    W, b = (np.asarray(leaf[0, 1]) for leaf in run.params)
+    x = np.asarray(curve(figure(shown), "x").y)
+    np.testing.assert_allclose(curve(figure(shown), "before").y, np.maximum(W.T @ (W @ x) + b, 0), atol=1e-6)
+    assert figure(shown).layout.title.text.startswith("S = 0.50, seed 1, nothing, ")
+    named = explorers.attack(run.member(0), SIX, 0.5, axes={"init": ["left", "right"]}, **only)
+    assert list(named.sliders) == ["init", "norm"]
+    message = "axes must not be called draw, play, start, norm, attack, sample, got norm; rename it"
+    with raises(message):
+        explorers.attack(run.member(0), SIX, 0.5, axes={"norm": [0, 1]}, **only)
+
+
 NONE = "there must be at least one norm, one attack and one sample, got none; pass some"
-
-
-def lengths(**changed):
-    got = {"params": 3, "Ss": 3, "mean_norms": 3, "X": 3} | changed
-    return f"params, Ss, mean_norms and X must have one entry per model, got {got}; pass as many"
+SINGLE = "finite in single precision"
+NAMES = "; pass such as axes={'S': [...], 'seed': [...]}"
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"Ss": (0.5, 0.8)}, lengths(Ss=2)),
-        ({"mean_norms": (1.0,)}, lengths(mean_norms=1)),
-        ({"X": INPUTS[:1]}, lengths(X=1)),
+        ({"S": (0.5, 0.8)}, "axes must name the leading axes (3,) of the models, got {'S': 2}" + NAMES),
+        ({"axes": {}}, "axes must name the leading axes (3,) of the models, got {}" + NAMES),
+        ({"S": None}, "S must be given where it is no axis, got none; pass what the models were trained at"),
+        ({"S": 1.0}, "S must lie in [0, 1), got 1; pass what the models were trained at"),
+        ({"X": INPUTS[:1]}, "X must have shape (s, 6), or (3,) before it, got (1, 4, 6); pass (..., s, n)"),
         ({"fractions": ()}, NONE),
         ({"attacks": {}}, NONE),
         ({"X": INPUTS[:, :0]}, NONE),
         (
+            {"fractions": (-0.5, 1)},
+            f"fractions must be at least 0 and {SINGLE}, got -0.5; norms are positive, 0 is no attack",
+        ),
+        (
             {"X": INPUTS * np.nan},
-            f"X must be finite, got NaN or infinity in {INPUTS.size} of {INPUTS.size} entries; attack models that have "
-            "not diverged, on finite inputs",
+            f"X must be finite, got NaN or infinity in {INPUTS.size} of {INPUTS.size} entries; attack finite inputs",
+        ),
+        (
+            {"models": Params(np.where(W == 0, np.nan, W), B)},
+            "models must be finite, got NaN or infinity in 3 of 54 entries; attack those that have not diverged",
+        ),
+        (
+            {"features": Correlated(2, 2)},
+            "models must be of the 4 features given, got W of 6; pass the features that they were trained on",
+        ),
+        (
+            {"X": None, "S": 1 - 1e-7},
+            "inputs must not all be empty, got too few others at S = 1; pass X, or a smaller S",
         ),
     ],
 )
 def test_arguments_of_attack_are_checked(change, message):
-    arguments = {"Ss": SPARSITIES, "fractions": FRACTIONS, "mean_norms": MEAN_NORMS, "X": INPUTS, "attacks": ATTACKS}
+    arguments = {"S": SPARSITIES, "fractions": FRACTIONS, "X": INPUTS, "attacks": ATTACKS, "features": SIX}
     with raises(message):
-        explorers.attack(Params(W, B), **(arguments | change), key=KEY)
+        explorers.attack(**({"models": Params(W, B)} | arguments | change), key=KEY)
+
+
+def test_what_is_no_model_is_refused():
+    for call in (explorers.attack, explorers.geometry):
+        with pytest.raises(
+            TypeError, match=r"^models must be Params, a Run or a dataset of train_points, got ndarray; "
+        ):
+            call(W[0], SIX, S=0.9)
 
 
 # Adversarial training
@@ -392,12 +489,39 @@ def test_robust_at_every_stop_compiles_nothing(compiled):
     assert player(shown).slider is shown.sliders["norm"]
 
 
+def test_robust_takes_any_dimensions():
+    shown = explorers.robust(TRAINED[:, 1, 2].rename(training="seed"))
+    assert list(shown.sliders) == ["seed"]
+    shown.move(seed="noise")
+    W = TRAINED.values[1, 1, 2].astype(float)
+    np.testing.assert_allclose(figure(shown).data[1].y, np.sort(np.linalg.norm(W, axis=0))[::-1], rtol=1e-5)
+    assert figure(shown).layout.title.text.startswith("seed noise: ")
+    run = train_ensemble(SIX, [0.5], KEY[None], n_hidden=2, n_steps=4, snapshots=(0, 4), population=True).member(0, 0)
+    stepped = explorers.robust(run)
+    assert labels_of(stepped) == [["0", "4"]]
+    assert player(stepped).slider is stepped.sliders["step"]
+
+
+def test_robust_of_one_model_moves_what_counts_as_kept():
+    W = np.diag([1.0, 0.6, 0.2])
+    for one in (W, Params(W, np.zeros(3)), xr.DataArray(W.T, dims=("feature", "hidden"))):
+        shown = explorers.robust(one)
+        said = []
+        for stop in range(5):
+            shown.sliders["kept"].index = stop
+            said.append(figure(shown).layout.title.text)
+        assert said == [f"{count} features kept" for count in (3, 3, 2, 2, 1)]
+        shown.reset()
+        assert figure(shown).layout.title.text == "2 features kept"
+
+
 def test_weights_of_robust_are_checked():
-    wanted = "weights must have the dimensions training, density, norm, hidden, feature, got "
-    with raises(f"{wanted}training, density, hidden, feature; rename them"):
-        explorers.robust(TRAINED[:, :, 0])
-    with raises(f"{wanted}stored, density, norm, hidden, feature; rename them"):
-        explorers.robust(TRAINED.rename(training="stored"))
+    with raises("weights must have the dimensions hidden and feature, got norm, m, feature; rename what is hidden"):
+        explorers.robust(TRAINED[0, 0].rename(hidden="m"))
+    with raises("weights must be W (m, n), or have leading axes before it, got shape (5,); pass W"):
+        explorers.robust(np.ones(5))
+    with raises("axes must name the leading axes (2, 3) of the models, got {'norm': 2}" + NAMES):
+        explorers.robust(np.ones((2, 3, 2, 5)), axes={"norm": (0, 1)})
 
 
 def test_robust_says_which_model_diverged():

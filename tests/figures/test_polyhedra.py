@@ -237,3 +237,18 @@ def test_levels_and_phases_of_a_story(run):
             bands[shape.x0, shape.x1].append((shape.xref, shape.yref, shape.y0, shape.y1))
     panels = [(f"x{k}", f"y{k} domain", 0, 1) for k in (2, 3)]
     assert bands == {spans[0]: panels, spans[2]: panels}  # every second phase is shaded, over all curves
+
+
+def test_axes_hold_what_is_longer(run):
+    """Of a model, of all that stand beside each other, and of a run at all its steps; they are the usual ones else."""
+    for W, reach in ((template("octahedron"), 1.25), (2 * template("octahedron"), 2.1)):
+        assert figures.polyhedron(W, SETS, title="t").layout["scene"]["xaxis"]["range"] == pytest.approx(
+            [-reach, reach]
+        )
+        beside = stages({"small": template("octahedron"), "it": W}, SETS, title="t").layout
+        assert beside["scene"]["zaxis"]["range"] == pytest.approx([-reach, reach])
+    longer = run._replace(weights=2 * run.weights)
+    at_first, at_last = (story_at(longer, step).layout.scene.yaxis.range for step in (0, 3000))
+    longest = 2 * np.linalg.norm(run.weights, axis=1).max()
+    assert at_first == at_last == pytest.approx((-1.05 * longest, 1.05 * longest))
+    assert story_at(run, 0, reach=4).layout.scene.yaxis.range == (-4, 4)

@@ -10,6 +10,7 @@ import pytest
 from loops import N_STEPS, trained
 
 from toylib.model import Params
+from toylib.sweeps import as_run
 from toylib.training import Run, log_spaced
 from toylib.training._run import snapshot_steps
 
@@ -34,6 +35,16 @@ def test_shapes_of_a_run():
     assert run.params.W.shape == (3, 6)
 
 
+def test_a_run_is_shown_in_one_line(sick):
+    run = trained()
+    parts = f"W (3, 6), 4 snapshots to step {N_STEPS:,}"
+    assert repr(run) == str(run) == f"<Run: {parts}, loss {run.losses[-1]:.3g}>"
+    assert repr(sick) == f"<Run: 2 models, {parts}, median loss {sick.losses[0, -1]:.3g}, 1 diverged>"
+    assert repr(sick.member(1)) == f"<Run: {parts}, diverged>"
+    grid = sick._replace(losses=np.full((2, 3, 4), 0.12345), diverged=np.zeros((2, 3), bool))
+    assert repr(grid) == f"<Run: 2 × 3 models, {parts}, median loss 0.123>"
+
+
 def test_default_snapshots_are_logarithmic():
     steps = trained(snapshots=None).steps
     assert np.array_equal(steps, log_spaced(N_STEPS))
@@ -49,6 +60,46 @@ def test_default_snapshots_are_logarithmic():
     later = snapshot_steps(None, 300, 10_000)
     assert later[0] == 300
     assert np.array_equal(later[1:], log[log > 300])
+
+
+def test_a_dataset_names_the_axes_and_holds_the_run():
+    run = trained()
+    data = run.to_xarray()
+    assert data.weights.dims == ("step", "hidden", "feature")
+    assert data.biases.dims == ("step", "feature")
+    assert data.step.values.tolist() == run.steps.tolist()
+    assert np.array_equal(data.weights.sel(step=run.steps[2]), run.weights[2])
+    assert not data.diverged
+
+
+def test_the_dataset_of_an_ensemble_is_that_of_a_sweep():
+    rng, steps = np.random.default_rng(5), np.array([0, 7])
+    W, b = (rng.normal(size=(2, 3, 2, *shape)).astype(np.float32) for shape in ((4, 5), (5,)))
+    losses, diverged = rng.random((2, 3, 2)), rng.random((2, 3)) < 0.5
+    run = Run(Params(jnp.asarray(W[..., -1, :, :]), jnp.asarray(b[..., -1, :])), steps, losses, W, b, diverged)
+    data = run.to_xarray(S=[0.9, 0.5], seed=[4, 2, 9])
+    assert float(data.losses.sel(S=0.5, seed=9, step=7)) == losses[1, 2, 1]
+    assert np.array_equal(data.weights.sel(S=0.9, seed=2).isel(step=0), W[0, 1, 0])
+    back = as_run(data)
+    for ours, theirs in zip(jax.tree.leaves(run), jax.tree.leaves(back), strict=True):
+        assert np.array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("axes", "got"),
+    [
+        ({}, "none"),
+        ({"S": [0.9]}, "S of 1"),
+        ({"S": [0.9, 0.5], "seed": [1]}, "S of 2, seed of 1"),
+        ({"step": [0.9, 0.5]}, "step of 2"),
+    ],
+)
+def test_each_leading_axis_needs_a_name(sick, axes, got):
+    message = (
+        "axes must be name=values for each of the leading axes of sizes (2,), other than step, hidden and feature, "
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message + f'got {got}; name them in order')}"):
+        sick.to_xarray(**axes)
 
 
 def test_a_saved_run_comes_back_bitwise(tmp_path, sick):

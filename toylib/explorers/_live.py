@@ -3,6 +3,8 @@
 import asyncio
 import base64
 import json
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.resources import files
@@ -213,3 +215,24 @@ def parts(widget: Any) -> Iterator[Any]:
     for part in (*getattr(widget, "children", ()), getattr(widget, "layout", None), getattr(widget, "style", None)):
         if hasattr(part, "comm"):
             yield from parts(part)
+
+
+@contextmanager
+def on_interrupt(call: Callable[[], None]) -> Iterator[None]:
+    """Have the event loop call this on an interrupt, which a kernel ignores while no cell runs."""
+    if threading.current_thread() is not threading.main_thread():  # others get no interrupts
+        yield
+        return
+    loop, before = asyncio.get_running_loop(), signal.getsignal(signal.SIGINT)
+
+    def interrupted(*about: Any) -> None:
+        loop.call_soon_threadsafe(call)
+        if callable(before) and before is not signal.default_int_handler:
+            before(*about)
+
+    signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGINT) is interrupted:  # else a message is taken up, which puts ours back
+            signal.signal(signal.SIGINT, before)

@@ -1,167 +1,229 @@
-"""Explorers over the pictures of the notebooks."""
+"""Explorers over the pictures of the notebooks, for whatever models one has in hand."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
+from numpy.typing import ArrayLike
 
-from toylib._checks import check_finite
+from toylib import attacks as room
+from toylib._checks import check_finite, check_real, check_size
 from toylib.attacks import Attack
 from toylib.explorers._explorer import Explorer, explore
+from toylib.explorers._models import Axes, Stops, check_features, inputs, laid_out, moving, weights_of
 from toylib.features import Features
 from toylib.figures import Axis, Drawing, Limits, attacked_sample, represented, story
 from toylib.geometry import feature_dimensionality, trajectory
 from toylib.model import Params, reconstruct
 from toylib.robustness import KEPT
-from toylib.sweeps import as_run
+from toylib.training import Run
 
 if TYPE_CHECKING:
     import xarray as xr
 
+_FRACTIONS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5)
+_ATTACKS: dict[str, Attack] = {
+    "analytic, ±": partial(room.analytic, signs="±"),
+    "one step": room.one_step,
+    "PGD": room.pgd,
+    "random direction": room.random_direction,
+}
+_LOOKED_AT = 64  # models and samples that decide what the axes hold
+
 
 def geometry(
-    runs: "xr.Dataset", twins: "xr.Dataset", features: Features, levels: Callable[[float], Mapping[str, float]]
+    runs: "Run | xr.Dataset",
+    features: Features,
+    *,
+    S: ArrayLike | None = None,
+    axes: Axes | None = None,
+    twins: "Run | xr.Dataset | None" = None,
+    levels: Callable[[float], Mapping[str, float]] | Mapping[str, float] | None = None,
 ) -> Explorer:
-    """Training runs of sets of any sizes, in two dimensions or more, scrubbed over sparsity, step and seed.
+    """Training runs of sets of any sizes, in two dimensions or more, scrubbed over the axes they have and their steps.
 
     Args:
-        runs: a sweep of `sweeps.train_points` over S and seed, with a coordinate `step`.
-        twins: the same for the linear twins.
+        runs: one run; an ensemble; or a sweep of `sweeps.train_points`, with a coordinate `step`, over any axes.
         features: that they were trained on.
-        levels: S -> losses by name, drawn as dashed lines.
+        S: sparsity that they were trained at, or (a,) those of the axis S of an ensemble; a sweep over S has it.
+        axes: name -> stops of each leading axis of an ensemble, in order; by default S, seed, or S, radius, seed, as
+            `train_ensemble` has them, radius and seed counted from 0.
+        twins: of the same axes, the linear twins.
+        levels: losses by name, drawn as dashed lines, or S -> such.
 
-    It opens where the turn of its first seed ends, for two triples near the octahedron, or at the end if there is no
-    turn.
+    It opens in the middle of the sparsities, where the turn of the first run ends, for two triples near the octahedron,
+    or at the end if there is no turn. An axis of one stop has no slider.
+
+    Raises:
+        ValueError, TypeError: no sparsity; axes that do not fit; models of one dimension, or of other features.
     """
-    Ss, seeds, steps = (runs[name].values.tolist() for name in ("S", "seed", "step"))
-    paths = {(S, c): trajectory(as_run(runs.sel(S=S, seed=c)), features, S) for S in Ss for c in seeds}
-    linear = {(S, c): twins.losses.sel(S=S, seed=c, method="nearest").values for S, c in paths}
-    dashed, written = {S: levels(S) for S in Ss}, _labels("sparsity", Ss)
-    lowest = min(float(runs.losses.min()), *dashed[max(Ss)].values())
-    loss_range = (0.5 * lowest, 1.5 * float(runs.losses.max()))
+    sides, run, sparsity = laid_out(runs, S, axes)
+    if not isinstance(run, Run):
+        raise TypeError("runs must be a Run or a dataset of train_points, got Params; pass what training returns")
+    check_features(run.weights, features)
+    if run.weights.shape[-2] < 2:
+        raise ValueError("runs must have at least 2 hidden dimensions, got 1; draw them with figures.directions")
+    twin_losses = None
+    if twins is not None:
+        _, linear, _ = laid_out(twins, S, axes)
+        twin_losses = np.asarray(getattr(linear, "losses", ()))
+        if twin_losses.shape != np.shape(run.losses):
+            raise ValueError(
+                f"twins must have the axes and steps of runs, got losses of shape {twin_losses.shape} for "
+                f"{np.shape(run.losses)}; train them alike"
+            )
+    members = list(np.ndindex(run.losses.shape[:-1]))
+    paths = {at: trajectory(run.member(*at) if at else run, features, sparsity(at)) for at in members}
+    dashed = {at: dict(levels(sparsity(at)) if callable(levels) else levels or {}) for at in members}
+    seen = np.hstack([run.losses[np.isfinite(run.losses)], *(list(losses.values()) for losses in dashed.values())])
+    if not (seen > 0).any():
+        raise ValueError("runs must have a loss that is finite and above 0, got none; show what has not diverged")
+    loss_range = (0.5 * float(seen[seen > 0].min()), 1.5 * float(seen.max()))
+    longest = np.linalg.norm([path.weights for path in paths.values()], axis=-2)
+    reach = 1.05 * float(longest.max(initial=0, where=np.isfinite(longest)))
+    steps, written = run.steps.tolist(), Stops(sides, "step")
 
-    def draw(sparsity: float, seed: int, step: int) -> Drawing:
-        return story(
-            paths[sparsity, seed],
-            features.sets,
-            step=step,
-            title=f"{written[sparsity]}, seed {seed}",
-            levels=dashed[sparsity],
-            twin=linear[sparsity, seed],
-            loss_range=loss_range,
-        )
+    def draw(step: int, **stops: Any) -> Drawing:
+        at = written.position(stops)
+        options = {} if twin_losses is None else {"twin": twin_losses[at]}
+        title = written.text(stops) or f"S = {sparsity(at):g}"
+        fixed = {"step": step, "title": title, "levels": dashed[at], "loss_range": loss_range, "reach": reach}
+        return story(paths[at], features.sets, **fixed, **options)
 
-    opening = Ss[len(Ss) // 2]
-    turning = [phase for phase in paths[opening, seeds[0]].phases if phase.name == "D"]
+    start = written.middle()
+    turning = [phase for phase in paths[written.position(start)].phases if phase.name == "D"]
     turned = turning[0].last if turning else steps[-1]
-    start = {"sparsity": opening, "step": min(steps, key=lambda step: abs(step - turned))}
-    return explore(draw, play="step", start=start, sparsity=Ss, seed=seeds, step=steps)
+    start["step"] = min(steps, key=lambda step: abs(step - turned))
+    return moving(draw, {**written.axes, "step": steps}, start, play="step")
 
 
 def attack(
-    params: Params,
-    Ss: Sequence[float],
-    fractions: Sequence[float],
-    mean_norms: Sequence[float],
-    X: np.ndarray,
-    attacks: Mapping[str, Attack],
+    models: "Params | Run | xr.Dataset",
+    features: Features,
+    S: ArrayLike | None = None,
     *,
-    key: jax.Array,
+    axes: Axes | None = None,
+    attacks: Mapping[str, Attack] | None = None,
+    fractions: Sequence[float] = _FRACTIONS,
+    X: ArrayLike | None = None,
+    n_samples: int = 6,
+    key: jax.Array | None = None,
     limits: Limits | None = None,
 ) -> Explorer:
-    """Attacks on trained models, computed while scrubbing over sparsity, norm, attack and sample.
+    """Attacks on trained models, computed while scrubbing over the axes of the models, norm, attack and sample.
 
     Args:
-        params: of the models, with a leading axis (a,).
-        Ss: (a,), their sparsities.
-        fractions: (r,), norms of the attacks in units of the mean norm of an input, at least 0.
-        mean_norms: (a,), E‖x‖ at each sparsity, as from `Features.mean_norm`.
-        X: (a, s, n), inputs to choose from.
-        attacks: name -> attack, such as those of `toylib.attacks`.
-        key: from `jax.random.key`, for the attacks that draw at random.
-        limits: fixed y ranges; by default they hold every model, sample and attack at the largest norm.
+        models: one, several with leading axes, or the last of a run, an ensemble or a sweep.
+        features: that they were trained on, whose mean norm is the unit of the attacks' norms.
+        S: sparsity of the inputs, or (a,) those of the axis S; a sweep over S has it.
+        axes: as in `geometry`; by default one leading axis is S, if S has several, or seed.
+        attacks: name -> attack; by default the analytic one, one step, PGD and a random direction.
+        fractions: norms of the attacks in units of the mean norm of an input, at least 0.
+        X: inputs to choose from, with the leading axes of the models, (..., s, n), or without, (s, n); by default
+            n_samples that are not empty are drawn at each sparsity.
+        n_samples: how many.
+        key: from `jax.random.key`, of the inputs and of attacks that draw at random; by default of seed 0.
+        limits: fixed y ranges; by default they hold what the largest norm does to some 64 models and samples.
+
+    It opens in the middle of the sparsities and norms. An axis of one stop has no slider.
 
     Raises:
-        ValueError: lengths that do not fit; no norms, attacks or samples; a model that diverged.
+        ValueError, TypeError: no sparsity; axes or inputs that do not fit; no norms, attacks or samples; a model that
+            diverged; a sparsity at which inputs are hardly ever not empty.
     """
-    W, b, X = (np.asarray(values) for values in (*params, X))  # indexing JAX arrays would compile programs too
-    for name, value in (("W", W), ("b", b), ("X", X)):
-        check_finite(name, value, "attack models that have not diverged, on finite inputs")
-    lengths = {"params": len(W), "Ss": len(Ss), "mean_norms": len(mean_norms), "X": len(X)}
-    if len(set(lengths.values())) > 1:
-        raise ValueError(f"params, Ss, mean_norms and X must have one entry per model, got {lengths}; pass as many")
-    if not (len(fractions) and attacks and X.shape[1]):
+    sides, found, sparsity = laid_out(models, S, axes)
+    W, b = (np.asarray(leaf) for leaf in (found.params if isinstance(found, Run) else found))
+    for leaf in (W, b):
+        check_finite("models", leaf, "attack those that have not diverged")
+    check_features(W, features)
+    shape = W.shape[:-2]
+    key = jax.random.key(0) if key is None else key
+    chosen = dict(_ATTACKS if attacks is None else attacks)
+    levels = {at: sparsity(at) for at in np.ndindex(shape)}
+    if X is None:
+        check_size("n_samples", n_samples)
+        drawn = {level: inputs(features, level, n_samples, key) for level in {*levels.values()}}
+        X = np.reshape([drawn[level] for level in levels.values()], (*shape, n_samples, W.shape[-1]))
+    X = np.asarray(X, np.float32)
+    check_finite("X", X, "attack finite inputs")
+    if X.ndim < 2 or X.shape[-1] != W.shape[-1] or X.shape[:-2] not in ((), shape):
+        raise ValueError(f"X must have shape (s, {W.shape[-1]}), or {shape} before it, got {X.shape}; pass (..., s, n)")
+    X = np.broadcast_to(X, (*shape, *X.shape[-2:]))
+    if not (len(fractions) and chosen and X.shape[-2]):
         raise ValueError("there must be at least one norm, one attack and one sample, got none; pass some")
+    check_real("fractions", fractions, "norms are positive, 0 is no attack", least=0, ndim=1, many="pass a list")
+    units = {level: float(features.mean_norm(level)) for level in {*levels.values()}}
 
     @partial(jax.jit, static_argnames="name")
     def compute(name: str, params: Params, x: jax.Array, radius: jax.Array) -> tuple[jax.Array, ...]:
-        delta = attacks[name](params, x, radius, key=key)
+        delta = chosen[name](params, x, radius, key=key)
         return delta, reconstruct(params, x), reconstruct(params, x + delta)
 
-    def attacked(a: int, fraction: float, name: str, s: int) -> list[np.ndarray]:
+    def attacked(at: tuple[int, ...], fraction: float, name: str, s: int) -> list[np.ndarray]:
         """Return x, δ and the reconstructions of x and x + δ."""
-        outputs = compute(name, Params(W[a], b[a]), X[a, s], np.float32(fraction * mean_norms[a]))
-        return [X[a, s], *map(np.asarray, outputs)]
+        x = X[(*at, s)]
+        outputs = compute(name, Params(W[at], b[at]), x, np.float32(fraction * units[levels[at]]))
+        return [x, *map(np.asarray, outputs)]
 
     # Compiles every attack, so that no move has to.
-    stops = [(0, 0)] if limits else list(np.ndindex(X.shape[:2]))
-    seen = [attacked(a, max(fractions), name, s) for name in attacks for a, s in stops]
+    stops = list(np.ndindex(X.shape[:-1]))
+    stops = stops[:1] if limits else stops[:: -(-len(stops) // _LOOKED_AT)]
+    seen = [attacked(at, max(fractions), name, s) for name in chosen for *at, s in stops for at in [tuple(at)]]
     if limits is None:
         x, deltas, *outputs = (np.stack(values) for values in zip(*seen, strict=True))
         limits = Limits.around(x, deltas, np.stack(outputs))
+    written = Stops(sides, "norm", "attack", "sample")
+    norms = Axis.of("norm", fractions)
 
-    written, units = _labels("sparsity", Ss), _labels("norm", fractions)
-
-    def draw(sparsity: float, norm: float, attack: str, sample: int) -> Drawing:
-        a = list(Ss).index(sparsity)
-        x, delta, before, after = attacked(a, norm, attack, sample - 1)
+    def draw(norm: float, attack: str, sample: int, **stops: Any) -> Drawing:
+        at = written.position(stops)
+        x, delta, before, after = attacked(at, norm, attack, sample - 1)
         gain = np.square(after - x).sum(dtype=float) - np.square(before - x).sum(dtype=float)
-        radius = float(norm * mean_norms[a])
+        radius = float(norm * units[levels[at]])
         V = f"{gain / radius**2:.3g}" if radius > 0 else "–"
-        title = f"{written[sparsity]}, {attack}, {units[norm]}, sample {sample}: V = {V}"
+        model = written.text(stops) or f"S = {levels[at]:g}"
+        title = f"{model}, {attack}, {norms.labels[norms.position(norm)]}, sample {sample}: V = {V}"
         return attacked_sample(x, delta, before, after, title=title, limits=limits)
 
-    start = {"sparsity": Ss[len(Ss) // 2], "norm": fractions[len(fractions) // 2]}
-    samples = range(1, X.shape[1] + 1)
-    return explore(draw, start=start, sparsity=Ss, norm=fractions, attack=list(attacks), sample=samples)
+    start = {**written.middle(), "norm": fractions[len(fractions) // 2]}
+    rest = {"norm": fractions, "attack": list(chosen), "sample": range(1, X.shape[-2] + 1)}
+    return moving(draw, {**written.axes, **rest}, start)
 
 
-def robust(weights: "xr.DataArray") -> Explorer:
-    """Models trained under attack, scrubbed over what they were trained on, sparsity and attack norm.
+def robust(weights: "xr.DataArray | Params | Run | ArrayLike", *, axes: Axes | None = None) -> Explorer:
+    """What models represent, such as those trained under attack, scrubbed over whatever axes they have.
 
     Args:
-        weights: W over the dimensions training (str), density, norm (fractions of E‖x‖), hidden and feature.
+        weights: W over the dimensions hidden and feature, and any others, such as training (str), density or S, norm
+            (fractions of E‖x‖) and seed; a run, an ensemble or a sweep, whose steps are then an axis; one model, or W
+            (..., m, n).
+        axes: name -> stops of each leading axis, where they have no names.
+
+    An axis of one stop has no slider; where none is left, it moves the share of the longest norm from which on a
+    feature counts as kept.
 
     Raises:
-        ValueError: other dimensions.
+        ValueError: dimensions or axes that do not fit.
     """
-    wanted = ("training", "density", "norm", "hidden", "feature")
-    if set(weights.dims) != set(wanted):
-        raise ValueError(
-            f"weights must have the dimensions {', '.join(wanted)}, got {', '.join(map(str, weights.dims))}; "
-            "rename them"
-        )
-    weights = weights.transpose(*wanted).sortby("density", ascending=False)
-    trainings, densities, norms = (weights[name].values.tolist() for name in wanted[:3])
-    values = np.asarray(weights.values, np.float32)
-    dimensionality = jax.jit(feature_dimensionality)
-    sparsities = [1 - density for density in densities]
-    written = _labels("sparsity", sparsities)
+    sides, values = weights_of(weights, axes)
+    if "density" in sides:
+        order = np.argsort(np.asarray(sides["density"], float))[::-1]
+        values = np.take(values, order, list(sides).index("density"))
+        S = [1 - float(np.asarray(sides["density"])[i]) for i in order]
+        sides = {("S" if name == "density" else name): S if name == "density" else sides[name] for name in sides}
+    dimensionality, written = jax.jit(feature_dimensionality), Stops(sides)
 
-    def draw(attack: str, sparsity: float, norm: float) -> Drawing:
-        W = values[trainings.index(attack), sparsities.index(sparsity), norms.index(norm)]
-        least = KEPT * np.linalg.norm(W, axis=0).max()
-        kept = f"{(np.linalg.norm(W, axis=0) > least).sum()} features kept" if np.isfinite(W).all() else "diverged"
-        title = f"{attack}, {written[sparsity]}, norm {norm:g} · E‖x‖: {kept}"
+    def draw(kept: float = KEPT, **stops: Any) -> Drawing:
+        W = values[written.position(stops)]
+        least = kept * np.linalg.norm(W, axis=0).max()
+        count = f"{(np.linalg.norm(W, axis=0) > least).sum()} features kept" if np.isfinite(W).all() else "diverged"
+        title = ": ".join(filter(None, [written.text(stops), count]))
         return represented(W, np.asarray(dimensionality(W)), title=title, kept=least)
 
-    start = {"sparsity": sparsities[len(sparsities) // 2]}
-    return explore(draw, play="norm", start=start, attack=trainings, sparsity=sparsities, norm=norms)
-
-
-def _labels(name: str, stops: Sequence[float]) -> dict[float, str]:
-    """How the stops of an axis are written on its slider."""
-    axis = Axis.of(name, stops)
-    return dict(zip(axis.values, axis.labels, strict=True))
+    several = [name for name, stops in written.axes.items() if len(stops) > 1]
+    if not several:
+        return explore(partial(draw, **written.middle()), start={"kept": KEPT}, kept=[0.05, 0.1, 0.25, KEPT, 0.75])
+    play = next((name for name in ("norm", "step") if name in several), None)
+    return moving(draw, written.axes, written.middle(), play=play)

@@ -6,12 +6,12 @@ all else bound. `style` has the colours, which are told apart by colour-blind ey
 """
 
 from toylib.figures import style
-from toylib.figures._adversarial import Limits, attacked_sample, interference, outcome_map, represented
+from toylib.figures._adversarial import Limits, attacked_models, attacked_sample, interference, outcome_map, represented
 from toylib.figures._curves import histogram, lines, means, scatter, shares, stacked, trade
+from toylib.figures._directions import directions, planes, plateaus
 from toylib.figures._drawing import Axis, Drawing, frames
-from toylib.figures._phase import phase_diagram
 from toylib.figures._polyhedra import branches, polyhedron, stages, story
-from toylib.figures._samples import attacked_models, blocks, gallery, graded, linked, matrices, spectra
+from toylib.figures._samples import blocks, gallery, graded, linked, matrices, phase_diagram, spectra
 
 __all__ = [
     "Axis",
@@ -21,6 +21,7 @@ __all__ = [
     "attacked_sample",
     "blocks",
     "branches",
+    "directions",
     "frames",
     "gallery",
     "graded",
@@ -32,6 +33,8 @@ __all__ = [
     "means",
     "outcome_map",
     "phase_diagram",
+    "planes",
+    "plateaus",
     "polyhedron",
     "represented",
     "scatter",

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from toylib._checks import check_finite
 from toylib.figures._drawing import Drawing
-from toylib.figures._layout import Panel, around, axis, band, checked, f4, framed, heatmap, inked, level, panels
+from toylib.figures._layout import Panel, around, axis, band, checked, every, f4, framed, heatmap, inked, level, panels
 from toylib.figures.style import (
     BACKGROUND,
     BLUE,
@@ -71,7 +71,7 @@ def interference(row: ArrayLike, feature: int, *, title: str, limit: float) -> D
     beyond = (np.abs(row[order[1:]]) > _COUNTED).sum()
     said = f"‖(WᵀW)<sub>i</sub>‖ = {np.linalg.norm(row):.2f}<br>{beyond} of {len(row) - 1} others beyond ±{_COUNTED}"
     corner = {"xref": "paper", "yref": "paper", "x": 1, "xanchor": "right", "y": 1, "yanchor": "top", "align": "right"}
-    ticks = range(_step(len(row)), len(row), _step(len(row)))
+    ticks = range(every(len(row)), len(row), every(len(row)))
     layout = framed(
         title,
         360,
@@ -166,7 +166,7 @@ def attacked_sample(
         f"{inked(ORANGE, f'● after, e = {errors[1]}')}{rest}",
     )
     layout = framed(title, 580, barmode="overlay", showlegend=False, margin={"t": 80}, annotations=[])
-    ends, ticks = (0.5 - 0.01 * n, n + 0.5 + 0.01 * n), sorted({1, *range(_step(n), n + 1, _step(n))})
+    ends, ticks = (0.5 - 0.01 * n, n + 0.5 + 0.01 * n), sorted({1, *range(every(n), n + 1, every(n))})
     layout["xaxis"] = axis(words, ends, anchor="y3", tickvals=ticks, showgrid=False)
     for (panel, name, standoff, form), heading, span in zip(_PANELS, headings, limits, strict=True):
         y = {"standoff": standoff, "tickformat": form, "nticks": 5, "domain": list(panel.y), **_ZERO}
@@ -175,7 +175,7 @@ def attacked_sample(
     return Drawing(traces, layout)
 
 
-def represented(W: ArrayLike, dimensionality: ArrayLike, *, title: str, kept: float) -> Drawing:
+def represented(W: ArrayLike, dimensionality: ArrayLike, *, title: str, kept: float, ordered: bool = True) -> Drawing:
     """What a model represents: WᵀW, and the norm and dimensionality of every feature, the longest first in both.
 
     Args:
@@ -183,29 +183,20 @@ def represented(W: ArrayLike, dimensionality: ArrayLike, *, title: str, kept: fl
         dimensionality: (n,), D_i.
         title: of the figure.
         kept: norm above which a feature counts as kept, drawn as a line; NaN for a model of NaN, which has none.
+        ordered: False keeps the order of the features.
     """
     W = checked("W", W, None, None)
     D = checked("dimensionality", dimensionality, W.shape[1])
     norms = np.linalg.norm(W, axis=0)
-    order = np.argsort(-norms, kind="stable")
+    order = np.argsort(-norms * ordered, kind="stable")
     W, D, norms = W[:, order], D[order], norms[order]
     gram = heatmap(W.T @ W, 1.0, colorbar={"x": 0.41, "len": 0.8, "tickvals": [-1, 0, 1]}, xgap=0, ygap=0)
     about = {"x": np.arange(1, len(norms) + 1), "customdata": order + 1, **_BARS.refs}
-    bars = {
-        "type": "bar",
-        "y": f4(norms),
-        "marker": {"color": BLUE},
-        "hovertemplate": "feature %{customdata}: norm %{y:.2f}<extra></extra>",
-        **about,
-    }
-    points = {
-        "type": "scatter",
-        "y": f4(np.where(norms > kept, D, np.nan)),
-        "mode": "markers",
-        "marker": {"color": ORANGE, "size": 7, "line": {"color": BACKGROUND, "width": 1}},
-        "hovertemplate": "feature %{customdata}: D = %{y:.2f}<extra></extra>",
-        **about,
-    }
+    hover = "feature %{customdata}: norm %{y:.2f}<extra></extra>"
+    bars = {"type": "bar", "y": f4(norms), "marker": {"color": BLUE}, "hovertemplate": hover, **about}
+    points = {"type": "scatter", "mode": "markers", "y": f4(np.where(norms > kept, D, np.nan)), **about}
+    points |= {"marker": {"color": ORANGE, "size": 7, "line": {"color": BACKGROUND, "width": 1}}}
+    points |= {"hovertemplate": "feature %{customdata}: D = %{y:.2f}<extra></extra>"}
     # Over the matrix, which stands beside its scale; and over the bars.
     notes = [
         _MATRIX.text("WᵀW", xref="paper", x=0.4, xanchor="right"),
@@ -213,7 +204,7 @@ def represented(W: ArrayLike, dimensionality: ArrayLike, *, title: str, kept: fl
     ]
     line = level(kept, color=INK, xref="x2 domain", yref="y2")
     layout = framed(title, 385, margin={"t": 75}, showlegend=False, shapes=[line], annotations=notes)
-    words, ends = "feature, the longest first", (0.5, len(norms) + 0.5)
+    words, ends = "feature, the longest first" if ordered else "feature", (0.5, len(norms) + 0.5)
     square = axis(words, ends, standoff=4, showgrid=False, constrain="domain")
     down = {"range": list(ends[::-1]), "scaleanchor": "x", "constraintoward": "top"}
     layout |= _MATRIX.axes({**square, "constraintoward": "right"}, {**square, **down})
@@ -244,21 +235,11 @@ def outcome_map(
     if unknown := {str(name) for table in outcomes.values() for name in np.ravel(table)} - set(known):
         raise ValueError(f"outcomes must be among {known}, got {sorted(unknown)}; take them from robustness.outcomes")
     steps = [(edge / len(known), color) for i, color in enumerate(_OUTCOMES.values()) for edge in (i, i + 1)]
-    fixed = {
-        "type": "heatmap",
-        "x": [f"{norm:g}" for norm in norms],
-        "y": [f"{density:g}" for density in densities],
-        "zmin": -0.5,
-        "zmax": len(known) - 0.5,
-        "colorscale": steps,
-        "showscale": False,
-        "xgap": 1,
-        "ygap": 1,
-        "texttemplate": "%{text}",
-        "textfont": {"size": 10, "color": INK},
-        "hovertemplate": "density %{y}, norm %{x}: %{customdata}, %{text} of the ideal saving<extra></extra>",
-    }
-    look = {"type": "category", "showgrid": False, "linecolor": FAINT}
+    ends = {"x": [f"{norm:g}" for norm in norms], "y": [f"{density:g}" for density in densities]}
+    look = {"zmin": -0.5, "zmax": len(known) - 0.5, "colorscale": steps, "showscale": False, "xgap": 1, "ygap": 1}
+    hover = "density %{y}, norm %{x}: %{customdata}, %{text} of the ideal saving<extra></extra>"
+    texts = {"texttemplate": "%{text}", "textfont": {"size": 10, "color": INK}, "hovertemplate": hover}
+    sides = {"type": "category", "showgrid": False, "linecolor": FAINT}
     rows = -(-len(outcomes) // 2)
     margin, legend = {"l": 55, "r": 10, "t": 95, "b": 50}, {"y": 1 + 25 / (145 * rows), "x": -0.02}
     traces, layout = [], framed(title, 145 * rows + 145, margin=margin, annotations=[], legend=legend)
@@ -270,23 +251,56 @@ def outcome_map(
             ],  # no "-0.0"
             "customdata": np.asarray(table),
         }
-        traces.append({**fixed, **cells, **panel.refs})
+        traces.append({"type": "heatmap", **ends, **look, **texts, **cells, **panel.refs})
         last, first = len(traces) > len(outcomes) - 2, panel.x[0] == 0
-        x = axis("attack norm / E‖x‖" if last else "", **look, tickangle=0, tickfont={"size": 10}, showticklabels=last)
-        layout |= panel.axes(x, axis("density p" if first else "", **look, showticklabels=first))
+        x = axis("attack norm / E‖x‖" if last else "", **sides, tickangle=0, tickfont={"size": 10}, showticklabels=last)
+        layout |= panel.axes(x, axis("density p" if first else "", **sides, showticklabels=first))
         layout["annotations"].append(panel.text(name))
     traces += [
         {
-            "type": "scatter",
-            "x": [None],
-            "y": [None],
-            "mode": "markers",
+            **{"type": "scatter", "x": [None], "y": [None], "mode": "markers"},
             "marker": {"color": color, "symbol": "square", "size": 12, "line": {"color": MUTED, "width": 1}},
             "name": "not reduced" if name == "none" else name,
         }
         for name, color in _OUTCOMES.items()
     ]
     return Drawing(traces, layout)
+
+
+def attacked_models(
+    x: ArrayLike, outputs: Mapping[str, tuple[ArrayLike, ArrayLike]], *, title: str, limits: tuple[float, float]
+) -> Drawing:
+    """What several models make of one input before and after an attack, side by side, with the gain in error of each.
+
+    Args:
+        x: (n,), clean input, the target.
+        outputs: heading -> reconstructions before and after, (n,) each; at most four.
+        title: of the figure.
+        limits: of the y axis that all share.
+
+    Raises:
+        ValueError: no model or more than four, or lengths that differ.
+    """
+    if not 1 <= len(outputs) <= 4:
+        raise ValueError(f"there must be one to four models, got {len(outputs)}; pass some of them")
+    target = checked("x", x, None)
+    features = np.arange(1, len(target) + 1)
+    traces, layout = [], framed(title, 360, margin={"t": 95}, barmode="overlay", annotations=[])
+    for panel, (name, both) in zip(panels(len(outputs), len(outputs), (0.05, 0)), outputs.items(), strict=True):
+        before, after = (checked(f"outputs of {name}", part, len(target)) for part in both)
+        gain = np.square(after - target).sum() - np.square(before - target).sum()
+        common = {"x": features, "showlegend": not panel.number, **panel.refs}
+        ring = {"color": INK, "size": 8, "symbol": "circle-open", "line": {"width": 1.5}}
+        traces += [
+            {"type": "bar", "y": f4(after), "name": "after", "marker": {"color": ORANGE}, "width": 0.5, **common},
+            {"type": "bar", "y": f4(target), "name": "target x", "marker": {"color": MUTED}, "width": 0.15, **common},
+            {"type": "scatter", "y": f4(before), "name": "before", "mode": "markers", "marker": ring, **common},
+        ]
+        ends = (0.5, len(target) + 0.5)
+        up = axis("" if panel.number else "output", limits, showticklabels=not panel.number, zeroline=True)
+        layout |= panel.axes(axis("feature", ends, dtick=1, showgrid=False), up)
+        layout["annotations"].append(panel.text(f"{name}<br>{inked(ORANGE, f'gain in error {gain:.3f}')}"))
+    return Drawing(traces, {**layout, "legend": {"y": 1.17, "x": -0.02}})
 
 
 def _direction(delta: np.ndarray) -> np.ndarray:
@@ -298,8 +312,3 @@ def _direction(delta: np.ndarray) -> np.ndarray:
 def _width(n: int) -> float:
     """Of a bar, in features: few bars would be slabs."""
     return 0.4 if n <= 20 else 0.8
-
-
-def _step(n: int) -> int:
-    """Between two ticks on an axis of n features: 1, 2 or 5 times a power of ten, and about ten ticks."""
-    return next(step for k in range(9) for step in (10**k, 2 * 10**k, 5 * 10**k) if 12 * step >= n)

@@ -93,6 +93,11 @@ def around(values: np.ndarray, *, log: bool = False, margin: float = 0.05) -> tu
     return (10.0**low, 10.0**high) if log else (low, high)
 
 
+def every(n: int) -> int:
+    """Between two ticks on an axis of n features: 1, 2 or 5 times a power of ten, and about ten ticks."""
+    return next(step for k in range(9) for step in (10**k, 2 * 10**k, 5 * 10**k) if 12 * step >= n)
+
+
 class Panel(NamedTuple):
     """A place for axes of their own in a figure: their number, "" for the first, and shares of width and height."""
 

@@ -1,6 +1,6 @@
 """The polyhedron that a model's features span, the story of one run told around it, and the tree beside it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations, cycle
 from typing import Any
 
@@ -9,14 +9,14 @@ from numpy.typing import ArrayLike
 
 from toylib._checks import check_real
 from toylib.figures._drawing import Drawing
-from toylib.figures._layout import Label, Panel, axis, band, checked, f4, framed, heatmap, level, names
+from toylib.figures._layout import Label, Panel, axis, band, checked, every, f4, framed, heatmap, level, names
 from toylib.figures.style import INK, LABELS, MUTED, SET_COLORS
 from toylib.geometry import Sets, Trajectory, dendrogram, upright
 
 _ANTIPODAL, _NEIGHBOUR = -0.9, -0.5
 _REACH = 1.25
 _FIRST_STEP = 10  # where the logarithmic axis of steps begins: before, nothing has moved yet
-_SILENT = {"hoverinfo": "skip", "showlegend": False}
+SILENT = {"hoverinfo": "skip", "showlegend": False}
 _ASIDE = ("top left", "top center", "top right")  # of its point, a number stands, so that points that coincide have all
 # Where the two curves of a story stand, as shares of the height; the polyhedron is above.
 _PANELS = [Panel("2", (0.0, 1.0), (0.25, 0.45)), Panel("3", (0.0, 1.0), (0.0, 0.2))]
@@ -41,7 +41,7 @@ def polyhedron(W: ArrayLike, sets: Sets, *, title: str) -> Drawing:
         title: of the figure.
     """
     W = checked("W", W, None, None)
-    layout = framed(title, 480, scene=_scene(len(W)), margin={"l": 0, "r": 0})
+    layout = framed(title, 480, scene=scene(len(W), reach=room(W)), margin={"l": 0, "r": 0})
     return Drawing(_polyhedron(W, sets, _facing(W, sets)), layout)
 
 
@@ -54,13 +54,16 @@ def stages(Ws: Mapping[str, ArrayLike], sets: Sets, *, title: str) -> Drawing:
         raise ValueError("there must be at least one model, got none; pass name -> W")
     models = [checked("W", W, None, None) for W in Ws.values()]
     last = next((W for W in reversed(models) if np.isfinite(W).all()), models[-1])
-    m, turn = len(last), _facing(last, sets)
+    m, turn, reach = len(last), _facing(last, sets), max(map(room, models))
     traces, layout = [], framed(title, 290, margin={"l": 0, "r": 0, "t": 50, "b": 0}, annotations=[])
     above = {"y": 1, "xref": "paper", "yref": "paper", "yanchor": "top", "showarrow": False}
     for i, (name, W) in enumerate(Ws.items()):
-        scene = "scene" + str(i + 1) * (i > 0)
-        traces += [{**trace, "scene": scene} for trace in _polyhedron(checked("W", W, m, None), sets, turn)]
-        layout[scene] = {**_scene(m, ticks=False), "domain": {"x": [i / len(Ws), (i + 1) / len(Ws)], "y": [0, 0.92]}}
+        place = "scene" + str(i + 1) * (i > 0)
+        traces += [{**trace, "scene": place} for trace in _polyhedron(checked("W", W, m, None), sets, turn)]
+        layout[place] = {
+            **scene(m, ticks=False, reach=reach),
+            "domain": {"x": [i / len(Ws), (i + 1) / len(Ws)], "y": [0, 0.92]},
+        }
         layout["annotations"].append({**above, "text": name, "x": (i + 0.5) / len(Ws)})
     return Drawing(traces, layout)
 
@@ -71,9 +74,10 @@ def story(
     *,
     step: int,
     title: str,
-    levels: Mapping[str, float],
-    twin: ArrayLike,
+    levels: Mapping[str, float] | None = None,
+    twin: ArrayLike | None = None,
     loss_range: tuple[float, float] | None = None,
+    reach: float = 0.0,
 ) -> Drawing:
     """One run at one step: polyhedron and Gram matrix above, and below a cursor over loss and geometry.
 
@@ -86,9 +90,10 @@ def story(
         sets: of its features, any number and sizes.
         step: of the snapshot to show.
         title: of the figure, to which the step is added.
-        levels: name -> loss, drawn as dashed lines.
-        twin: (T,), losses of the linear twin.
+        levels: name -> loss, drawn as dashed lines; none by default.
+        twin: (T,), losses of the linear twin, if there is one.
         loss_range: of the loss axis; by default it spans this run, up to where it diverged, and the levels.
+        reach: how far the axes of the polyhedron go at least; they hold this run in any case.
 
     Raises:
         ValueError: no snapshot was taken at the step.
@@ -97,11 +102,12 @@ def story(
         raise ValueError(f"step must be one of a snapshot, got {step}; take one of run.steps")
     W = run.weights[list(run.steps).index(step)]
     _, _, green, pink = SET_COLORS
+    levels, twins = levels or {}, {} if twin is None else {"linear twin": (np.asarray(twin), pink)}
     loss_range = loss_range or (0.5 * min(np.nanmin(run.losses), *levels.values()), 1.5 * run.losses[0])
     # Once the sets have opened, three directions are alike, and which two are the strongest is chance.
     collapsed = run.steps <= max((phase.last for phase in run.phases if phase.name[0] in "AB"), default=-1)
     curves: list[tuple[str, tuple[float, float], _Series]] = [
-        ("loss", loss_range, {"model": (run.losses, INK), "linear twin": (np.asarray(twin), pink)}),
+        ("loss", loss_range, {"model": (run.losses, INK), **twins}),
         (
             "share",
             (-0.03, 1.03),
@@ -122,7 +128,7 @@ def story(
             for name, (values, color) in series.items()
         ]
         traces.append({**curve, "x": cursor, "y": f4(limits), "line": {"color": INK, "width": 1}, "hoverinfo": "skip"})
-    return Drawing(traces, _story_layout(run, f"{title}: step {step:,}", curves, levels))
+    return Drawing(traces, _story_layout(run, f"{title}: step {step:,}", curves, levels, max(reach, room(run.weights))))
 
 
 def branches(W: ArrayLike, sets: Sets, *, height: float, title: str) -> Drawing:
@@ -148,19 +154,14 @@ def branches(W: ArrayLike, sets: Sets, *, height: float, title: str) -> Drawing:
     line = {"type": "scatter", "mode": "lines", "line": {"color": INK, "width": 2}, "name": "branches", **_TREE.refs}
     hover = "distance %{y:.3f}<extra></extra>"
     traces = [{**line, "x": f4(tree[0]), "y": f4(tree[1]), "connectgaps": False, "hovertemplate": hover}]
+    leaf = {"type": "scatter", "mode": "markers+text", "textposition": "bottom center", **_TREE.refs}
+    leaf |= {"hovertemplate": "feature %{text}<extra></extra>"}
     traces += [
         {
-            "type": "scatter",
-            "x": f4([places[j] for j in members]),
-            "y": f4(np.zeros(len(members))),
-            "mode": "markers+text",
-            "marker": {"size": 8, "color": color},
-            "text": [str(j + 1) for j in members],
-            "textposition": "bottom center",
-            "textfont": {"size": 14, "color": LABELS[color]},
-            "name": f"leaves of set {i}",
-            "hovertemplate": "feature %{text}<extra></extra>",
-            **_TREE.refs,
+            **leaf,
+            **{"x": f4([places[j] for j in members]), "y": f4(np.zeros(len(members)))},
+            **{"text": [str(j + 1) for j in members], "textfont": {"size": 14, "color": LABELS[color]}},
+            **{"marker": {"size": 8, "color": color}, "name": f"leaves of set {i}"},
         }
         for i, (members, color) in enumerate(zip(sets, cycle(SET_COLORS)), 1)
     ]
@@ -177,7 +178,8 @@ def branches(W: ArrayLike, sets: Sets, *, height: float, title: str) -> Drawing:
     cosines = (W.T @ W) / np.maximum(np.outer(norms, norms), 1e-12)
     notes.append(_COSINES.text("geometry: cosines between them"))
     bar = {"x": 1.0, "len": 0.8, "y": 0.5, "tickvals": [-1, 0, 1]}
-    right = _COSINES.axes(axis("feature", dtick=1), axis("feature", dtick=1, autorange="reversed"))
+    step = every(W.shape[1])
+    right = _COSINES.axes(axis("feature", dtick=step), axis("feature", dtick=step, autorange="reversed"))
     return Drawing([*traces, heatmap(cosines, 1.0, colorbar=bar, **_COSINES.refs)], layout | right)
 
 
@@ -186,28 +188,24 @@ def _story_layout(
     title: str,
     curves: Sequence[tuple[str, tuple[float, float], _Series]],
     levels: Mapping[str, float],
+    reach: float,
 ) -> dict[str, Any]:
     """Axes, names, levels and shaded phases of a story."""
     last = int(run.steps[-1])
     first = min(_FIRST_STEP, last)
     notes = [_GRAM.text("Gram matrix WᵀW")]
     shapes = [level(loss, xref="x2 domain", yref="y2") for loss in levels.values()]
-    layout = framed(
-        title,
-        _HEIGHT,
-        margin={"r": 125, "t": _TOP, "b": _BOTTOM},
-        showlegend=False,
-        scene={**_scene(run.weights.shape[1]), "domain": {"x": [0, 0.6], "y": [0.5, 1.04]}},
-        annotations=notes,
-        shapes=shapes,
-    )
-    layout |= _GRAM.axes(axis("feature", dtick=1), axis("feature", dtick=1, autorange="reversed"))
+    space = {**scene(run.weights.shape[1], reach=reach), "domain": {"x": [0, 0.6], "y": [0.5, 1]}}
+    margin = {"r": 125, "t": _TOP, "b": _BOTTOM}
+    layout = framed(title, _HEIGHT, margin=margin, showlegend=False, scene=space, annotations=notes, shapes=shapes)
+    step = every(run.weights.shape[2])
+    layout |= _GRAM.axes(axis("feature", dtick=step), axis("feature", dtick=step, autorange="reversed"))
     for panel, (name, limits, series) in zip(_PANELS, curves, strict=True):
         log, lowest = "y" if name == "loss" else "", panel is _PANELS[-1]
         x = axis("training step" if lowest else "", (first, last), log=True, showticklabels=lowest)
         y = axis(name, limits, log=bool(log))
         layout |= panel.axes(x, y)
-        if len(series) > 1:
+        if len(series) + len(levels) > 1:
             ends = {**series, **{name: (np.full(len(run.steps), loss), MUTED) for name, loss in levels.items() if log}}
             labels = [
                 Label.at_end(name, color, run.steps, values, log)
@@ -239,28 +237,24 @@ def _polyhedron(W: np.ndarray, sets: Sets, turn: np.ndarray) -> list[dict[str, A
     # The colour of a third set is not to mean something else too.
     dashed = SET_COLORS[2] if len(sets) < 3 else INK
     traces = [
-        _line(_segments(points, edges), "edge to the other set", MUTED, width=2),
-        _line(_segments(points, antipodes), "antipodal pair", dashed, width=5, dash="dash"),
+        stroke(segments(points, edges), "edge to the other set", MUTED, width=2),
+        stroke(segments(points, antipodes), "antipodal pair", dashed, width=5, dash="dash"),
     ]
     for i, (members, color) in enumerate(zip(sets, cycle(SET_COLORS)), 1):
         # All edges of a triangle; of more features not the diagonals, and no line over that of an antipodal pair.
         least = {2: _ANTIPODAL, 3: -np.inf}.get(len(members), _NEIGHBOUR)
         inner = [(pair, cosine[pair] > least) for pair in combinations(members, 2)]
         traces += [
-            _line(_segments(points, inner), f"edge of set {i}", color, width=6),
+            stroke(segments(points, inner), f"edge of set {i}", color, width=6),
             {
-                **_at(points[:, list(members)]),
-                "mode": "markers+text",
-                "marker": {"size": 6, "color": color},
-                "text": [str(j + 1) for j in members],
-                "textposition": [_ASIDE[j % len(_ASIDE)] for j in range(len(members))],
-                "textfont": {"size": 14, "color": LABELS[color]},
-                "name": f"set {i}",
-                "showlegend": False,
+                **at(points[:, list(members)]),
+                **{"mode": "markers+text", "marker": {"size": 6, "color": color}, "name": f"set {i}"},
+                **{"text": [str(j + 1) for j in members], "textfont": {"size": 14, "color": LABELS[color]}},
+                **{"textposition": [_ASIDE[j % len(_ASIDE)] for j in range(len(members))], "showlegend": False},
                 "hovertemplate": "feature %{text}: (%{x:.2f}, %{y:.2f}, %{z:.2f})<extra></extra>",
             },
         ]
-    return [*traces, {**_at(np.zeros((3, 1))), "mode": "markers", "marker": {"size": 3, "color": INK}, **_SILENT}]
+    return [*traces, {**at(np.zeros((3, 1))), "mode": "markers", "marker": {"size": 3, "color": INK}, **SILENT}]
 
 
 def _facing(W: np.ndarray, sets: Sets) -> np.ndarray:
@@ -268,30 +262,37 @@ def _facing(W: np.ndarray, sets: Sets) -> np.ndarray:
     return upright(W, sets) if len(W) > 3 and np.isfinite(W).all() else np.eye(len(W))
 
 
-def _segments(W: np.ndarray, pairs: Sequence[tuple[tuple[int, int], bool]]) -> np.ndarray:
-    """(3, 3·pairs): both ends and a gap of NaN for each pair, all NaN for a pair that is not shown."""
+def segments(W: np.ndarray, pairs: Iterable[tuple[Sequence[int], bool]]) -> np.ndarray:
+    """(m, 3·pairs): both ends and a gap of NaN for each pair, all NaN for a pair that is not shown."""
     with_gap = np.column_stack([W, np.full(len(W), np.nan)])
     return with_gap[:, [k for pair, shown in pairs for k in ((*pair, -1) if shown else (-1, -1, -1))]]
 
 
-def _line(points: np.ndarray, name: str, color: str, *, width: float, dash: str = "solid") -> dict[str, Any]:
+def stroke(points: np.ndarray, name: str, color: str, *, width: float, dash: str = "solid") -> dict[str, Any]:
+    """A trace of lines between points, with gaps, that takes no part in hovering."""
     line = {"color": color, "width": width, "dash": dash}
-    return {**_at(points), "mode": "lines", "line": line, "name": name, "connectgaps": False, **_SILENT}
+    return {**at(points), "mode": "lines", "line": line, "name": name, "connectgaps": False, **SILENT}
 
 
-def _at(points: np.ndarray) -> dict[str, Any]:
-    return {"type": "scatter3d", **dict(zip("xyz", f4(points), strict=True))}
+def at(points: np.ndarray) -> dict[str, Any]:
+    """A trace of points, (2, k) in a plane or (3, k) in space."""
+    return {"type": "scatter3d" if len(points) == 3 else "scatter", **dict(zip("xyz", f4(points), strict=False))}
 
 
-def _scene(m: int, *, ticks: bool = True) -> dict[str, Any]:
+def room(W: np.ndarray) -> float:
+    """How far axes reach that hold all columns, of models (..., m, n): the usual, unless one is longer."""
+    norms = np.linalg.norm(W, axis=-2)
+    return max(_REACH, 1.05 * float(norms.max(initial=0, where=np.isfinite(norms))))
+
+
+def scene(m: int, *, ticks: bool = True, reach: float = _REACH) -> dict[str, Any]:
     """Axes and camera for models of m dimensions: a plane is seen from above, as it is."""
-    side = {"range": [-_REACH, _REACH], "tickvals": [-1, 0, 1], "showticklabels": ticks}
+    side = {"range": [-reach, reach], "tickvals": [-1, 0, 1], "showticklabels": ticks}
     strongest = (f"strongest of {m}", "second", "third")
     titles = (strongest if m > 3 else ("h₁", "h₂", "h₃")) if ticks else ("", "", "")
     axes = {f"{name}axis": {**side, "title": {"text": title}} for name, title in zip("xyz", titles, strict=True)}
-    camera = {"eye": {"x": 1.2, "y": 1.0, "z": 0.62}}
-    if ticks:
-        camera = {"eye": {"x": 1.6, "y": 1.35, "z": 0.83}, "center": {"x": 0, "y": 0, "z": -0.08}}
+    near = {"eye": {"x": 1.2, "y": 1.0, "z": 0.62}}
+    camera = {"eye": {"x": 1.6, "y": 1.35, "z": 0.83}, "center": {"x": 0, "y": 0, "z": -0.08}} if ticks else near
     size = {"aspectmode": "cube"}
     if m < 3:
         axes["zaxis"]["visible"] = False

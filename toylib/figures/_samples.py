@@ -1,14 +1,32 @@
-"""What the data look like, samples, covariance, spectrum; tables; two results, linked; models beside models."""
+"""What the data look like, samples, covariance, spectrum; tables; results along a setting, linked or stacked."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from toylib.figures._drawing import Drawing
-from toylib.figures._layout import Label, Panel, around, axis, checked, f4, framed, heatmap, inked, level, names, panels
+from toylib.figures._layout import (
+    SYMBOLS,
+    Label,
+    Panel,
+    around,
+    axis,
+    band,
+    checked,
+    colors_of,
+    f4,
+    framed,
+    heatmap,
+    level,
+    names,
+    panels,
+)
 from toylib.figures.style import BACKGROUND, BLUE, BLUE_TINT, FAINT, GREEN, INK, MUTED, ORANGE, SET_COLORS
 
+_SHARES, _CURVES = Panel("", (0.0, 1.0), (0.57, 1.0)), Panel("2", (0.0, 1.0), (0.0, 0.47))
+_HEIGHT, _TOP, _BOTTOM, _RIGHT = 640, 105, 55, 150
 _LINKED = (
     Panel("", (0.0, 0.44), (0.58, 1.0)),
     Panel("2", (0.0, 0.44), (0.0, 0.42)),
@@ -61,20 +79,13 @@ def spectra(exact: Mapping[str, ArrayLike], measured: Mapping[str, ArrayLike], *
         )
     largest = max(np.max(values) for values in (*exact.values(), *measured.values()))
     traces, layout = [], framed(title, 360, margin={"t": 100}, legend={"y": 1.12, "x": -0.02}, annotations=[])
-    circle = {"color": INK, "size": 7, "symbol": "circle-open", "line": {"width": 1.5}}
+    circle = {"marker": {"color": INK, "size": 7, "symbol": "circle-open", "line": {"width": 1.5}}}
     for panel, name in zip(panels(len(exact), len(exact), (0.03, 0)), exact, strict=True):
         first = not panel.number
         common = {"x": np.arange(1, np.size(exact[name]) + 1), "showlegend": first, **panel.refs}
         traces += [
             {"type": "bar", "y": f4(exact[name]), "name": "closed form", "marker": {"color": BLUE_TINT}, **common},
-            {
-                "type": "scatter",
-                "y": f4(measured[name]),
-                "name": "measured",
-                "mode": "markers",
-                "marker": circle,
-                **common,
-            },
+            {"type": "scatter", "y": f4(measured[name]), "name": "measured", "mode": "markers", **circle, **common},
         ]
         y = axis("eigenvalue (variance)" if first else "", (0, 1.06 * largest), showticklabels=first)
         layout |= panel.axes(axis("rank", dtick=1), y)
@@ -124,25 +135,14 @@ def graded(
     height = (size + 34) * len(named) + 121
     traces, layout = [], framed(title, height, margin={"t": 70, "b": 85, "l": round(wide + 45)}, annotations=[])
     look = {"type": "category", "showgrid": False, "linecolor": FAINT}
+    shades = {"x": list(columns), "y": list(rows), "zmin": 0, "colorscale": ((0, BACKGROUND), (1, BLUE_TINT))}
+    shades |= {"showscale": False, "texttemplate": "%{text}", "textfont": {"size": 11, "color": INK}}
+    shades["hovertemplate"] = "%{y}, %{x}: %{z:.2f}<extra></extra>"
     gap = 34 / ((size + 34) * len(named) - 34)
     for panel, (name, table) in zip(panels(len(named), 1, (0, gap)), named.items(), strict=True):
         values = checked(name, table, len(rows), len(columns))
-        traces.append(
-            heatmap(
-                values,
-                1,
-                x=list(columns),
-                y=list(rows),
-                zmin=0,
-                colorscale=((0, BACKGROUND), (1, BLUE_TINT)),
-                showscale=False,
-                text=[["" if np.isnan(value) else f"{value + 0.0:.2f}" for value in line] for line in values.round(2)],
-                texttemplate="%{text}",
-                textfont={"size": 11, "color": INK},
-                hovertemplate="%{y}, %{x}: %{z:.2f}<extra></extra>",
-                **panel.refs,
-            )
-        )
+        cells = [["" if np.isnan(value) else f"{value + 0.0:.2f}" for value in line] for line in values.round(2)]
+        traces.append(heatmap(values, 1, text=cells, **shades, **panel.refs))
         last = panel.y[0] == 0
         x = axis(x_title if last else "", standoff=4, **look, tickangle=0, tickfont={"size": 10}, showticklabels=last)
         layout |= panel.axes(x, axis(y_title, **look, autorange="reversed", tickfont={"size": 11}))
@@ -241,37 +241,80 @@ def blocks(
     return Drawing([trace], layout)
 
 
-def attacked_models(
-    x: ArrayLike, outputs: Mapping[str, tuple[ArrayLike, ArrayLike]], *, title: str, limits: tuple[float, float]
+def phase_diagram(
+    x: ArrayLike,
+    shares: Mapping[str, ArrayLike],
+    curves: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    *,
+    title: str,
+    x_title: str,
+    y_titles: tuple[str, str],
+    shaded: Mapping[str, tuple[float, float]] | None = None,
+    colors: Sequence[str] | None = None,
 ) -> Drawing:
-    """What several models make of one input before and after an attack, side by side, with the gain in error of each.
+    """Shares of the kinds that models end as, stacked over a setting, and below them curves over the same setting.
 
     Args:
-        x: (n,), clean input, the target.
-        outputs: heading -> reconstructions before and after, (n,) each; at most four.
-        title: of the figure.
-        limits: of the y axis that all share.
+        x: (k,), positive settings in increasing order, on a logarithmic axis that both panels share.
+        shares: kind -> (k,), shares of all models at each setting, stacked in this order; at most five kinds.
+        curves: name -> (x (j,), y (j,)), settings of its own in any order; at most five.
+        title, x_title: texts.
+        y_titles: of the upper and of the lower panel.
+        shaded: name -> first and last setting of a stretch to shade behind the curves.
+        colors: of the curves, from `style`; by default its set colours and ink in turn.
 
     Raises:
-        ValueError: no model or more than four, or lengths that differ.
+        ValueError: no kinds or curves, more than five, other lengths, settings that are not positive and increasing,
+            or shares that are negative or add up to more than one.
     """
-    if not 1 <= len(outputs) <= 4:
-        raise ValueError(f"there must be one to four models, got {len(outputs)}; pass some of them")
-    target = checked("x", x, None)
-    features = np.arange(1, len(target) + 1)
-    traces, layout = [], framed(title, 360, margin={"t": 95}, barmode="overlay", annotations=[])
-    for panel, (name, both) in zip(panels(len(outputs), len(outputs), (0.05, 0)), outputs.items(), strict=True):
-        before, after = (checked(f"outputs of {name}", part, len(target)) for part in both)
-        gain = np.square(after - target).sum() - np.square(before - target).sum()
-        common = {"x": features, "showlegend": not panel.number, **panel.refs}
-        ring = {"color": INK, "size": 8, "symbol": "circle-open", "line": {"width": 1.5}}
-        traces += [
-            {"type": "bar", "y": f4(after), "name": "after", "marker": {"color": ORANGE}, "width": 0.5, **common},
-            {"type": "bar", "y": f4(target), "name": "target x", "marker": {"color": MUTED}, "width": 0.15, **common},
-            {"type": "scatter", "y": f4(before), "name": "before", "mode": "markers", "marker": ring, **common},
-        ]
-        ends = (0.5, len(target) + 0.5)
-        up = axis("" if panel.number else "output", limits, showticklabels=not panel.number, zeroline=True)
-        layout |= panel.axes(axis("feature", ends, dtick=1, showgrid=False), up)
-        layout["annotations"].append(panel.text(f"{name}<br>{inked(ORANGE, f'gain in error {gain:.3f}')}"))
-    return Drawing(traces, {**layout, "legend": {"y": 1.17, "x": -0.02}})
+    at = checked("x", x, None)
+    if not ((at > 0).all() and (np.diff(at) > 0).all()):
+        raise ValueError("x must be positive and increasing, got others; sort the settings")
+    kinds = {kind: checked(f"shares of {kind}", values, len(at)) for kind, values in shares.items()}
+    fills = colors_of(kinds)
+    least, most = np.min([*kinds.values()]), np.sum([*kinds.values()], axis=0).max()
+    if not (least >= 0 and most <= 1 + 1e-6):
+        came = f"a share of {least:.6g}" if least < 0 else f"a sum of {most:.6g}"
+        raise ValueError(f"shares must be at least 0 and add up to at most 1, got {came}; divide by all models")
+    traces: list[dict[str, Any]] = [
+        {
+            **{"type": "scatter", "x": f4(at), "y": f4(values)},
+            **{"stackgroup": "shares", "mode": "lines+markers", "name": kind, "fillcolor": color, **_SHARES.refs},
+            **{"line": {"color": BACKGROUND, "width": 1}, "marker": {"color": color, "size": 5}},
+            "hovertemplate": f"{kind}, %{{x}}: %{{y:.0%}}<extra></extra>",
+        }
+        for color, (kind, values) in zip(fills, kinds.items(), strict=True)
+    ]
+    ends, points = [], []
+    for symbol, color, (name, (across, up)) in zip(SYMBOLS, colors_of(curves, colors), curves.items(), strict=False):
+        across = checked(f"x of {name}", across, None)
+        up = checked(f"y of {name}", up, len(across))
+        traces.append(
+            {
+                **{"type": "scatter", "x": f4(across), "y": f4(up)},
+                **{"mode": "lines+markers", "name": name, "showlegend": False, **_CURVES.refs},
+                **{"line": {"color": color, "width": 2}, "marker": {"color": color, "size": 6, "symbol": symbol}},
+            }
+        )
+        order = np.argsort(across)
+        ends.append(Label.at_end(name, color, across[order], up[order], "x"))
+        points.append((across, up))
+    limits = around(np.concatenate([at, *[across for across, _ in points]]), log=True, margin=0.02)
+    heights = around(np.concatenate([up for _, up in points]))
+    layout = framed(
+        title,
+        _HEIGHT,
+        margin={"t": _TOP, "b": _BOTTOM, "r": _RIGHT},
+        legend={"traceorder": "normal", "x": -0.02, "y": 1.09},
+    )
+    layout |= _SHARES.axes(axis("", limits, log=True), axis(y_titles[0], (0, 1), tickformat=".0%"))
+    layout |= _CURVES.axes(axis(x_title, limits, log=True), axis(y_titles[1], heights))
+    height = (_CURVES.y[1] - _CURVES.y[0]) * (_HEIGHT - _TOP - _BOTTOM)
+    right = {"xref": "x2 domain", "x": 1, "xshift": 6, "yref": "y2"}
+    layout["annotations"] = names(ends, heights, height, [0.0] * len(ends), font={"size": 12}, **right)
+    for name, stretch in (shaded or {}).items():
+        layout["annotations"].append(_CURVES.text(name, x=float(np.log10(stretch).mean()), xref="x2"))
+    layout["shapes"] = [
+        band(x0=first, x1=last, y0=0, y1=1, xref="x2", yref="y2 domain") for first, last in (shaded or {}).values()
+    ]
+    return Drawing(traces, layout)

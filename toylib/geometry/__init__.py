@@ -5,7 +5,7 @@ rotating the hidden space changes nothing. `sets` is a tuple of tuples of featur
 For sets of any sizes `classify` names a state by the nearest of `templates`, `phases` cuts a run by its W, `plateaus`
 by its loss, and `trajectory` measures one. Of two triples `route` says how a run came to its octahedron, and `census`
 counts many. `curvatures` and `descend` say how firmly a model sits where it is. `dendrogram` is what W has of topology:
-the tree in which its columns branch.
+the tree in which its columns branch; `hull_edges` are those of the body that they span.
 """
 
 from toylib.geometry._census import Census, Trajectory, TwinGaps, census, trajectory, twin_gap, twin_gaps, upright
@@ -37,7 +37,7 @@ from toylib.geometry._routes import (
     route,
     turn,
 )
-from toylib.geometry._shapes import template_prism
+from toylib.geometry._shapes import hull_edges, template_prism
 from toylib.geometry._stability import curvatures, descend
 from toylib.geometry._states import Phase, classify, phase_middle, phases
 from toylib.geometry._templates import (
@@ -72,6 +72,7 @@ __all__ = [
     "features_per_dimension",
     "flatness",
     "growth_rate",
+    "hull_edges",
     "interference_similarity",
     "line_coordinates",
     "line_sums",

@@ -1,17 +1,23 @@
-"""Named shapes of columns, and every way to hand their columns to sets of given sizes."""
+"""Named shapes of columns, every way to hand their columns to sets of given sizes, and the hull of any columns."""
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from itertools import pairwise
+from itertools import combinations, pairwise
 from math import factorial, prod
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
+from scipy.spatial import ConvexHull
+
+from toylib._checks import check_array, check_finite
 
 MOST_RELABELLINGS = 50_000
 """A shape with more distinct relabellings of its columns has no name: each of them is looked at."""
 _POLYGONS = ("pentagon", "hexagon", "heptagon", "octagon", "nonagon")
 _LETTERS = "ABCDEFGHIJKL"
+_FLAT = 1e-3  # of the widest extent: thinner is no body
+_LEVEL = np.cos(np.radians(6))  # between the normals of two triangles that are one face, of a model trained so far
 
 
 class Shape(NamedTuple):
@@ -41,6 +47,41 @@ def template_prism(radius: float, half_height: float, twist: float, *, corners: 
         return np.stack([radius * np.cos(angles), radius * np.sin(angles), np.full(corners, height)])
 
     return np.hstack([polygon(turns, half_height), polygon(turns + np.radians(twist), -half_height)])
+
+
+def hull_edges(W: ArrayLike) -> np.ndarray:
+    """The edges of the convex hull of W's columns; none is drawn across a face that is flat to within 6°.
+
+    Columns in a plane have a polygon, those on a line the segment between the outermost.
+
+    Args:
+        W: (m, n), m at most 3; a host function.
+
+    Returns:
+        (k, 2), pairs of columns i < j, in order; (0, 2) where all columns coincide.
+
+    Raises:
+        ValueError, TypeError: not a matrix of one to three rows, or NaN in it.
+    """
+    columns = np.asarray(W, float)
+    check_array("W", columns, (None, None))
+    check_finite("W", columns, "leave out what diverged, and say so")
+    if len(columns) > 3:
+        raise ValueError(f"W must have at most 3 rows, got {len(columns)}; of more dimensions a hull shows nothing")
+    axes, extents, _ = np.linalg.svd(columns - columns.mean(1, keepdims=True), full_matrices=False)
+    rank = int((extents > np.fmax(_FLAT * extents[0], 1e-6 * np.abs(columns).max())).sum())
+    points = columns.T @ axes[:, :rank]
+    if rank < 2:
+        ends = {int(points.argmin()), int(points.argmax())} if rank else {}
+        return np.array([sorted(ends)] if ends else np.zeros((0, 2)), int)
+    hull = ConvexHull(points)
+    if rank == 2:
+        return np.unique(np.sort(hull.simplices, axis=1), axis=0)
+    normals: dict[tuple[int, int], list[np.ndarray]] = {}
+    for corners, normal in zip(np.sort(hull.simplices, axis=1).tolist(), hull.equations[:, :3], strict=True):
+        for i, j in combinations(corners, 2):
+            normals.setdefault((i, j), []).append(normal)
+    return np.array(sorted(pair for pair, (a, b) in normals.items() if a @ b < _LEVEL), int)
 
 
 @lru_cache(maxsize=32)

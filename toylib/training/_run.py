@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
 import jax
@@ -12,6 +12,9 @@ import numpy as np
 from toylib._checks import check_size
 from toylib._paths import checked_path
 from toylib.model import Params
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 class State(NamedTuple):
@@ -56,6 +59,49 @@ class Run(NamedTuple):
         """The run of one member, or of several: `run.member(a, c)` of density a and seed c."""
         params = jax.tree.map(lambda leaf: leaf[index], self.params)
         return Run(params, self.steps, *(array[index] for array in self[2:]))
+
+    def __repr__(self) -> str:
+        """One line: what it holds and how it ended, in three digits, instead of all its numbers."""
+        losses, members = np.asarray(self.losses), np.shape(self.losses)[:-1]
+        last, sick = losses[..., -1][~np.asarray(self.diverged)], np.count_nonzero(self.diverged)
+        parts = [f"{' × '.join(map(str, members))} models"] if members else []
+        parts += [f"W {np.shape(self.weights)[-2:]}", f"{losses.shape[-1]} snapshots to step {int(self.steps[-1]):,}"]
+        parts += [f"{'median loss' if members else 'loss'} {np.median(last):.3g}"] if last.size else []
+        parts += [f"{sick} diverged" if members else "diverged"] if sick else []
+        return f"<Run: {', '.join(parts)}>"
+
+    def to_xarray(self, **axes: Any) -> "xr.Dataset":
+        """The run as an xarray Dataset, from which CSV, netCDF and pandas are one call away.
+
+        Args:
+            axes: name=values for each leading axis, in order, such as S=Ss, seed=range(c); a single run has none.
+
+        Returns:
+            losses (..., step), weights (..., step, hidden, feature), biases (..., step, feature) and diverged (...),
+            with the coordinate step, and those of the axes. `sweeps.as_run` takes it back.
+
+        Raises:
+            ValueError: not one name for each leading axis, one that is taken, or values of another number than members.
+
+        >>> import jax
+        >>> from toylib.features import Independent
+        >>> from toylib.training import train
+        >>> run = train(Independent(5), 0.9, n_hidden=2, n_steps=10, key=jax.random.key(0), population=True)
+        >>> dict(run.to_xarray().weights.sizes)
+        {'step': 11, 'hidden': 2, 'feature': 5}
+        """
+        import xarray as xr
+
+        shape, sizes = np.shape(self.diverged), {name: np.size(values) for name, values in axes.items()}
+        if tuple(sizes.values()) != shape or {*axes} & {"step", "hidden", "feature"}:
+            got = ", ".join(f"{name} of {size}" for name, size in sizes.items()) or "none"
+            raise ValueError(
+                f"axes must be name=values for each of the leading axes of sizes {shape}, other than step, hidden and "
+                f"feature, got {got}; name them in order, such as S=Ss, seed=range(8)"
+            )
+        inner = {"losses": ("step",), "weights": ("step", "hidden", "feature"), "biases": ("step", "feature")}
+        variables = {name: ((*axes, *dims), getattr(self, name)) for name, dims in (inner | {"diverged": ()}).items()}
+        return xr.Dataset(variables, {"step": self.steps} | {name: np.asarray(axes[name]) for name in axes})
 
     def save(self, path: str | Path) -> None:
         """Write the run to one .npz file without pickle; the file appears whole or not at all.

@@ -81,7 +81,7 @@ def train(
     Raises:
         ValueError, TypeError: an argument out of its range, of the wrong rank or type.
         Diverged: loss or parameters are not finite; the message says which, with step, loss and learning rate.
-        Interrupted: Ctrl-C; `.run` holds what was done.
+        Interrupted: Ctrl-C; the run that it carries is what was done.
 
     >>> import jax
     >>> from toylib.features import Correlated
@@ -231,7 +231,7 @@ def train_ensemble(
 
     Raises:
         ValueError, TypeError: an argument out of its range, of the wrong rank or type.
-        Interrupted: Ctrl-C; `.run` holds what was done.
+        Interrupted: Ctrl-C; the run that it carries is what was done.
     """
     check_key("keys", keys, ndim=1, many="pass jax.random.split(key, number), and one key to train")
     densities = density(Ss, ndim=1, many="pass a list of sparsities, and one sparsity to train")

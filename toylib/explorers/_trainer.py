@@ -1,0 +1,319 @@
+"""The widget of a model in training: sliders, buttons, and a task in the kernel's event loop."""
+
+import asyncio
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, partial
+from html import escape
+from typing import Any
+
+import ipywidgets as widgets
+import numpy as np
+
+from toylib._checks import check_size
+from toylib.explorers._course import course
+from toylib.explorers._live import Plot, Soon, close_when_run_again, on_interrupt, parts
+from toylib.explorers._session import Session, Settings
+from toylib.features import Features
+from toylib.figures import Axis, Drawing
+from toylib.geometry import classify
+from toylib.training import Run
+
+_BREATH_S = 0.002  # for the kernel to take up messages
+_FRAME_S = 0.08  # from one drawing to the next
+_NAME_S = 0.5  # from one naming of the state to the next
+_STOPS: dict[str, tuple[str, Sequence[float], str]] = {
+    "sparsity": (
+        "sparsity",
+        (0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99),
+        "probability S that a gate is off; acts on the next steps",
+    ),
+    "learning_rate": (
+        "learning rate",
+        (1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1),
+        "step size of the optimiser; acts on the next steps",
+    ),
+    "norm": (
+        "attack norm",
+        (0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1),
+        "L2 norm of the attack on each input, in units of the mean norm of an input; acts on the next steps",
+    ),
+    "scale": (
+        "initial scale",
+        (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1),
+        "standard deviation of the initial W; draws a new start",
+    ),
+    "seed": ("seed", range(20), "which random numbers the initial W is drawn from; draws a new start"),
+    "speed": ("speed", (1, 3, 10, 30, 100, 300, 1000), "steps from one drawing to the next"),
+}
+"""name of a slider -> what stands before it, its stops, what it moves."""
+_BUTTONS = {
+    "start": {"description": "Start", "icon": "play", "tooltip": "train, until Pause or Stop"},
+    "pause": {"description": "Pause", "icon": "pause", "tooltip": "stay at this step; Start goes on"},
+    "step": {"description": "Step", "icon": "step-forward", "tooltip": "take the steps of one drawing"},
+    "reset": {"description": "Reset", "icon": "undo", "tooltip": "back to step 0, with this seed and initial scale"},
+    "stop": {"description": "Stop", "icon": "stop", "tooltip": "pause, and keep the run in .kept"},
+}
+_LOOKS = {"layout": {"width": "345px"}, "style": {"description_width": "90px"}}
+
+
+class Trainer(widgets.VBox):
+    """A model in training, as `train` makes it: sliders, buttons and one plot; a widget like others, for any box.
+
+    Each button is a method too. `training.states` trains, in pieces of at most some hundredths of a second, between
+    which the kernel takes up what sliders and cells ask for. When its cell runs again, it ends.
+
+    Args:
+        session: the model.
+        settings: that it begins with.
+        features: distribution of the inputs.
+        n_steps, speed, levels: as in `train`.
+
+    Attributes:
+        sliders: name -> the slider; setting its `value` acts as moving it does.
+        optimizer: the menu of optimisers; `value` is a name.
+        kept: the runs that `stop` kept, in order.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        settings: Settings,
+        features: Features,
+        *,
+        n_steps: int,
+        speed: int,
+        levels: Callable[[float], Mapping[str, float]],
+    ) -> None:
+        """Show the start."""
+        self._session, self._sets, self._n_steps = session, features.sets, n_steps
+        self._levels = lru_cache(64)(levels)
+        values = {**settings._asdict(), "speed": speed}
+        names = [name for name in _STOPS if name != "norm" or session.attacked]
+        self.sliders = {name: _slider(name, values[name]) for name in names}
+        self.optimizer = widgets.Dropdown(options=session.optimizers, description="optimiser", **_LOOKS)
+        self.kept: list[Run] = []
+        self._task: asyncio.Task | None = None
+        self._name, self._named_at = "", -np.inf
+        self._plot, self._message, self._redraw = Plot(self.drawing()), widgets.HTML(), Soon(self._show)
+        self._buttons = {name: widgets.Button(**look) for name, look in _BUTTONS.items()}
+        for name, button in self._buttons.items():
+            button.on_click(partial(lambda press, _: self._tried(press), getattr(self, name)))
+        for name, menu in {**self.sliders, "optimizer": self.optimizer}.items():
+            menu.observe(partial(lambda name, _: self._tried(partial(self._moved, name)), name), names="value")
+        wrap = {"flex_flow": "row wrap", "max_width": "720px"}
+        controls = widgets.Box([*self.sliders.values(), self.optimizer], layout=wrap)
+        buttons = widgets.Box([*self._buttons.values()], layout=wrap)
+        super().__init__([controls, buttons, self._message, self._plot], layout={"width": "100%", "min_width": "0"})
+        self._say()
+        close_when_run_again(self.close)
+
+    def start(self) -> None:
+        """Train until `pause`, `stop` or `n_steps`; while it trains already, nothing.
+
+        Raises:
+            RuntimeError: no event loop runs, as one does in a notebook.
+        """
+        if self.running or self._is_over():
+            return
+        try:
+            self._task = asyncio.get_running_loop().create_task(self._train())
+        except RuntimeError:
+            raise RuntimeError(
+                "start must be called where an event loop runs, as in a notebook, got none; call step(number)"
+            ) from None
+        self._say()
+
+    def pause(self, text: str = "") -> None:
+        """Stay at this step, and say why if a text does; `start` goes on."""
+        if self._task:
+            self._task.cancel()
+            self._task = None
+            self._redraw()
+        self._say(text)
+
+    def step(self, number: int | None = None) -> None:
+        """Pause, and take so many steps, by default as many as from one drawing to the next; not beyond `n_steps`."""
+        number = self.sliders["speed"].value if number is None else check_size("number", number)
+        self.pause()
+        if not self._is_over():
+            for _ in self._session.advance(min(self._session.state.step + number, self._n_steps), self.settings):
+                pass
+            self._is_over()
+            self._redraw()
+
+    def reset(self) -> None:
+        """Pause, and draw a new start from seed and initial scale; the run so far goes, unless `stop` kept it."""
+        self.pause()
+        self._session.begin(self.settings)
+        self._redraw()
+
+    def stop(self) -> None:
+        """Pause, and keep the run so far in `kept`; `start` goes on, `reset` begins anew."""
+        self.kept.append(self.run)
+        self.pause(f"kept {self.run.steps[-1]:,} steps in .kept[{len(self.kept) - 1}]")
+
+    def move(self, **values: Any) -> None:
+        """Move several sliders to values among their stops.
+
+        Raises:
+            ValueError: no slider has the name, or no stop the value.
+        """
+        if unknown := {*values} - {*self.sliders}:
+            there = ", ".join(self.sliders)
+            raise ValueError(f"only sliders move, got {', '.join(sorted(unknown))}; there are {there}")
+        at = {name: _axis(name, [v for _, v in self.sliders[name].options]).position(v) for name, v in values.items()}
+        for name, position in at.items():
+            self.sliders[name].index = position
+
+    def close(self) -> None:
+        """End training, and take it off the page, its callbacks and widgets out of the kernel."""
+        if self._task:
+            self._task.cancel()
+            self._task = None
+        self._redraw.cancel()
+        for widget in [*parts(self)][1:]:
+            widget.close()
+            widget.unobserve_all()
+        super().close()
+
+    @property
+    def running(self) -> bool:
+        """Whether it trains."""
+        return self._task is not None
+
+    @property
+    def settings(self) -> Settings:
+        """What the sliders say."""
+        values: dict[str, Any] = {"norm": 0.0, "optimizer": self.optimizer.value}
+        values |= {name: slider.value for name, slider in self.sliders.items()}
+        return Settings(*(values[name] for name in Settings._fields))
+
+    @property
+    def run(self) -> Run:
+        """What has been done since the last new start, as `training.train` would give it; `history` says under what."""
+        return self._session.run
+
+    @property
+    def history(self) -> list[tuple[int, Settings]]:
+        """(step, settings) for all settings that steps were taken with since the last new start."""
+        return [*self._session.history]
+
+    def drawing(self) -> Drawing:
+        """The drawing of the model as it is."""
+        state, (steps, losses) = self._session.state, self._session.curve()
+        W, now = np.asarray(state.params.W), time.monotonic()
+        if not self.running or now - self._named_at > _NAME_S:
+            self._name, self._named_at = classify(W, self._sets) if len(W) > 1 else "other", now
+        name = "" if self._name == "other" else f", {self._name}"
+        S = self.sliders["sparsity"]
+        return course(
+            W,
+            self._sets,
+            steps,
+            losses,
+            n_steps=self._n_steps,
+            levels=self._levels(S.value),
+            title=f"Step {state.step:,}: loss {float(state.loss):.3g}, {S.label}{name}",
+        )
+
+    async def _train(self) -> None:
+        """Train, drawing by drawing."""
+        session, task = self._session, self._task
+        try:
+            while not self._is_over():
+                with on_interrupt(partial(self.pause, "interrupted")):
+                    began = time.perf_counter()
+                    target = min(session.state.step + self.sliders["speed"].value, self._n_steps)
+                    for _ in session.advance(target, self.settings):
+                        await asyncio.sleep(_BREATH_S)
+                    self._show()
+                    await asyncio.sleep(max(_BREATH_S, _FRAME_S - (time.perf_counter() - began)))
+        except Exception:
+            self._message.value = _red(traceback.format_exc(limit=-3))
+        finally:
+            if self._task is task:  # else who has ended it has said so
+                self._task = None
+                self._redraw()
+                self._say(self._message.value)
+
+    def _is_over(self) -> bool:
+        """Whether there is nothing to go on with, which it says."""
+        step, rate = self._session.state.step, self.sliders["learning_rate"].label
+        if self._session.diverged:
+            self._say(f"<b>diverged</b> after step {step:,} at learning rate {rate}; lower it and press Reset")
+        elif step >= self._n_steps:
+            self._say(f"step {self._n_steps:,} is the last; press Reset, or pass a larger n_steps")
+        else:
+            return False
+        return True
+
+    def _moved(self, name: str) -> None:
+        """Do what a slider says."""
+        if name == "optimizer":
+            self._session.switch(self.settings)
+        elif name in ("seed", "scale"):
+            running = self.running
+            if not running and self._session.state.step:
+                self._say(f"the new {_STOPS[name][0]} acts at Reset")
+                return
+            self.reset()
+            if running:
+                self.start()
+        elif name != "speed" and not self.running:
+            self._session.look(self.settings)
+        self._redraw()
+
+    def _show(self) -> None:
+        self._tried(lambda: self._plot.move(self.drawing()))
+
+    def _tried(self, call: Callable[[], None]) -> None:
+        """Call; an error pauses training and appears in the explorer."""
+        try:
+            call()
+        except Exception:
+            self.pause(_red(traceback.format_exc(limit=-3)))
+
+    def _say(self, text: str = "") -> None:
+        """Write a line, and show which buttons do something."""
+        self._message.value = text
+        self._buttons["start"].disabled, self._buttons["pause"].disabled = self.running, not self.running
+
+    def __repr__(self) -> str:
+        """Fixed, so that stored outputs compare."""
+        return "<explorer: train>"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        """The live widget; the drawing, for a page without a kernel; fixed text, so that stored outputs compare."""
+        self._redraw.flush()
+        return {
+            **(super()._repr_mimebundle_(**kwargs) or {}),
+            "text/plain": repr(self),
+            "application/vnd.plotly.v1+json": self._plot.drawing.figure().to_dict(),
+        }
+
+
+def _axis(name: str, stops: Sequence[float]) -> Axis:
+    """The axis of a slider; small numbers have no more digits than they need."""
+    about = _STOPS[name][2]
+    if name in ("sparsity", "norm"):
+        return Axis.of(name, stops)._replace(about=about)
+    return Axis(name, list(stops), [f"{stop:g}" if stop < 1 else f"{stop:,}" for stop in stops], about)
+
+
+def _slider(name: str, value: float) -> widgets.SelectionSlider:
+    """A slider over the stops of a setting and the value that it begins with."""
+    axis = _axis(name, sorted({*_STOPS[name][1], value}))
+    return widgets.SelectionSlider(
+        options=list(zip(axis.labels, axis.values, strict=True)),
+        value=value,
+        description=_STOPS[name][0],
+        tooltip=f"{axis.about} (arrow keys, Home, End)",
+        continuous_update=True,
+        **_LOOKS,
+    )
+
+
+def _red(text: str) -> str:
+    return f"<pre style='color: var(--jp-error-color1, #B00020)'>{escape(text)}</pre>"

@@ -1,0 +1,319 @@
+"""Models by the directions of their features: in a line, a plane, space or as a matrix; and over sparsity."""
+
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import isotonic_regression
+
+from toylib.figures._adversarial import represented
+from toylib.figures._drawing import Drawing
+from toylib.figures._layout import Label, around, axis, beside, checked, f4, framed, level
+from toylib.figures._layout import panels as side_by_side
+from toylib.figures._polyhedra import SILENT, at, scene, segments, stroke
+from toylib.figures.style import BLUE, FAINT, INK, LABELS, MUTED, SET_COLORS, WIDTH
+from toylib.geometry import Sets, feature_dimensionality, hull_edges
+
+_DEAD, _ANTIPODAL = 0.05, -0.9
+_RING, _ROOM = 1.16, 1.32  # of the longest feature that has room: where labels stand, and how far the axes reach
+_APART, _TURN = 0.19, 5.8  # radians between two labels, their width on a phone, and those of all that have labels
+_PLATEAUS = {
+    "1 own dimension": 1.0,
+    "3/4 tetrahedron": 3 / 4,
+    "2/3 triangle": 2 / 3,
+    "1/2 antipodal pair": 1 / 2,
+    "2/5 pentagon": 2 / 5,
+    "3/8 square antiprism": 3 / 8,
+}
+
+
+class _Group(NamedTuple):
+    """Features that look alike."""
+
+    color: str
+    opacity: float
+    members: list[int]
+
+
+def directions(
+    W: ArrayLike, sets: Sets, *, title: str, importance: ArrayLike | None = None, reach: float | None = None
+) -> Drawing:
+    """The directions W_i in hidden space, whatever its size: on a line, in a plane, in space, or as numbers.
+
+    In up to three dimensions: an arrow for each feature; the edges of the convex hull of all, in the colour of the set
+    where both ends are of one; and a pale bar behind each antipodal pair, two that are most opposite to each other,
+    with a cosine below -0.9. Of more dimensions: WᵀW, norms and dimensionalities. Features below a twentieth of the
+    longest are not represented: they are named above, and have no label and no edge. More than 30 features are drawn
+    without labels and bars.
+
+    Args:
+        W: (m, n); of a model that diverged nothing is drawn, which the figure says.
+        sets: the sets, which hold every feature once. Each has a colour, and sets of one feature all have the same;
+            where there are more than four, colours come again.
+        title: of the figure.
+        importance: (n,), at least 0: what is more important is less transparent.
+        reach: length of the longest feature that has room; by default 1, or that of the longest of these if it is more.
+
+    Returns:
+        A drawing whose traces are the same for all W of one shape, with the same sets and importance.
+
+    Raises:
+        ValueError, TypeError: W is no matrix; sets that miss a feature; an importance that is negative, not finite, or
+            nowhere positive.
+    """
+    W = checked("W", W, None, None)
+    groups, reach = _groups(sets, W.shape[1], importance), reach or _reach(W)
+    if len(W) > 3:
+        return _numbers(W, groups, title, reach)
+    note = {"xref": "paper", "yref": "paper", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom"}
+    notes = [{**note, "showarrow": False, "text": _absent(W)}]
+    if len(W) == 3:
+        sides = scene(3)
+        for name in "xyz":
+            sides[f"{name}axis"] |= {"range": [-_ROOM * reach, _ROOM * reach]}
+        sides["camera"] = {"eye": {"x": 1.3, "y": 1.1, "z": 0.67}, "center": {"x": 0, "y": 0, "z": -0.08}}
+        layout = framed(title, 480, scene=sides, annotations=notes, margin={"l": 14, "r": 0})
+        return Drawing(_arrows(W, sets, groups, reach), layout)
+    x, y = _square(reach, "h₁", "h₂")
+    layout = framed(title, 520, showlegend=False, xaxis=x, yaxis=y, shapes=[_circle()], annotations=notes)
+    if len(W) == 1:
+        layout |= {"yaxis": {**y, "visible": False}, "shapes": []}
+    plane = np.vstack([W, np.zeros((2 - len(W), W.shape[1]))])
+    return Drawing(_arrows(plane, sets, groups, reach), layout)
+
+
+def planes(Ws: Mapping[str, ArrayLike], sets: Sets, *, title: str, importance: ArrayLike | None = None) -> Drawing:
+    """Several models in a plane side by side, such as five features in two dimensions over sparsity.
+
+    Args:
+        Ws: name -> W (2, n), each drawn as `directions` draws it; up to three in a row.
+        sets: of their features.
+        title: of the figure.
+        importance: (n,), of all the models.
+
+    Raises:
+        ValueError, TypeError: no model, or one of another size; what `directions` refuses.
+    """
+    if not Ws:
+        raise ValueError("there must be at least one model, got none; pass name -> W")
+    models = {name: checked(f"W of {name}", W, 2, None) for name, W in Ws.items()}
+    n = next(iter(models.values())).shape[1]
+    groups, reach = _groups(sets, n, importance), max(map(_reach, models.values()))
+    rows = -(-len(models) // 3)  # on a phone three in a row can still be read
+    columns = -(-len(models) // rows)
+    height = rows * (WIDTH // max(columns, 2) + 20) + 60
+    traces, layout = [], framed(title, height, showlegend=False, margin={"l": 14, "r": 14, "t": 60, "b": 10})
+    layout |= {"shapes": [], "annotations": []}
+    for panel, (name, W) in zip(side_by_side(len(models), columns, (0.02, 0.1 / rows)), models.items(), strict=True):
+        checked(f"W of {name}", W, 2, n)
+        traces += [{**trace, **panel.refs} for trace in _arrows(W, sets, groups, reach, 0.8)]
+        x, y = _square(reach, "", "", visible=False)
+        layout |= panel.axes(x, {**y, "scaleanchor": f"x{panel.number}"})
+        layout["shapes"].append({**_circle(), "xref": f"x{panel.number}", "yref": f"y{panel.number}"})
+        layout["annotations"].append(panel.text(name))
+    return Drawing(traces, layout)
+
+
+def _reach(W: np.ndarray) -> float:
+    """The length that the axes have room for: 1, or that of the longest feature if it is more."""
+    return max(1.0, float(np.linalg.norm(W, axis=0).max(initial=0, where=np.isfinite(W).all(0))))
+
+
+def _square(reach: float, x: str, y: str, **rest: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Two axes of one scale."""
+    fixed: dict[str, Any] = {"limits": (-_ROOM * reach, _ROOM * reach), "tickvals": [-1, 0, 1], "constrain": "domain"}
+    return axis(x, **fixed, **rest), axis(y, **fixed, scaleanchor="x", **rest)
+
+
+def _circle() -> dict[str, Any]:
+    """The unit circle, as a shape."""
+    ends = {"x0": -1, "x1": 1, "y0": -1, "y1": 1, "xref": "x", "yref": "y"}
+    return {"type": "circle", "layer": "below", "line": {"color": FAINT, "width": 1}, **ends}
+
+
+def _groups(sets: Sets, n: int, importance: ArrayLike | None) -> list[_Group]:
+    """The features in groups of one colour and opacity."""
+    if sorted(j for members in sets for j in members) != list(range(n)):
+        raise ValueError(f"sets must hold each of {n} features, got {sets!r:.80}; take them from features.sets")
+    weight = np.ones(n) if importance is None else checked("importance", importance, n)
+    if not (weight.min() >= 0 and 0 < weight.max() < np.inf):
+        raise ValueError("importance must be finite, at least 0, and somewhere above, got others; leave it out")
+    opacity = np.round(0.25 + 0.75 * weight / weight.max(), 1)  # few shades, each of which takes two traces
+    colors = cycle([BLUE] if max(map(len, sets)) == 1 else SET_COLORS)
+    found: dict[tuple[str, float], list[int]] = {}
+    for members, color in zip(sets, colors, strict=False):
+        for j in members:
+            found.setdefault((color, float(opacity[j])), []).append(j)
+    return [_Group(*look, members) for look, members in found.items()]
+
+
+def _live(W: np.ndarray) -> np.ndarray:
+    """The features that a model represents; none where it diverged."""
+    norms = np.linalg.norm(W, axis=0)
+    return np.flatnonzero(norms > _DEAD * norms.max()) if np.isfinite(W).all() else np.zeros(0, int)
+
+
+def _absent(W: np.ndarray) -> str:
+    """What to say of the features that have no direction to be drawn."""
+    if not np.isfinite(W).all():
+        return "diverged: W is not finite"
+    missing = np.setdiff1d(np.arange(W.shape[1]), _live(W)) + 1
+    listed = ", ".join(map(str, missing)) if len(missing) <= 8 else f"{len(missing)} of {W.shape[1]}"
+    return f"not represented: {listed}" if len(missing) else ""
+
+
+def _arrows(W: np.ndarray, sets: Sets, groups: Sequence[_Group], reach: float, size: float = 1.0) -> list[dict]:
+    """Traces in a plane (2, n) or in space (3, n): bars, edges, arrows, and labels unless they are too many."""
+    m, n = W.shape
+    named = n * _APART <= _TURN * size
+    edges, antipodes = _bonds(W)
+    of = {j: i for i, members in enumerate(sets) for j in members}
+    color_of = {j: group.color for group in groups for j in group.members}
+    bars = stroke(_between(W, antipodes if named else []), "antipodal pair", FAINT, width=9 * size)
+    across = [(i, j) for i, j in edges if of[i] != of[j]]
+    traces = [bars, stroke(_between(W, across), "edge between sets", MUTED, width=1.5)]
+    for color in dict.fromkeys(color_of.values()):
+        inner = [(i, j) for i, j in edges if of[i] == of[j] and color_of[i] == color]
+        traces.append(stroke(_between(W, inner), "edge of a set", color, width=3 * size))
+    with_center, norms = np.column_stack([W, np.zeros(m)]), np.linalg.norm(W, axis=0)
+    for color, opacity, members in groups:
+        shafts = _between(with_center, [(n, j) for j in members])
+        marker: dict[str, Any] = {"size": 5 if m == 3 or not named else 11 * size**0.5, "color": color}
+        if m == 2:
+            eighths = np.round(8 * np.degrees(np.arctan2(*W[:, members])))  # of a degree, which plotly's checks keep
+            marker |= {"symbol": "arrow", "angle": f4((eighths / 8 + 180) % 360 - 180)}
+        tips = {"mode": "markers", "name": "features", "marker": marker, "showlegend": False, "opacity": opacity}
+        hover: dict[str, Any] = {"text": [str(j + 1) for j in members], "customdata": f4(norms[members])}
+        hover["hovertemplate"] = "feature %{text}: norm %{customdata:.2f}<extra></extra>"
+        line = stroke(shafts, "features", color, width=2.5 * size**0.5 if named else 1)
+        traces += [{**line, "opacity": opacity}, {**at(W[:, members]), **tips, **hover}]
+    return traces + (_labels(W, color_of, reach, size) if named else [])
+
+
+def _bonds(W: np.ndarray) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """The edges of the hull of what is represented, and the antipodal pairs, which have no edge."""
+    live = _live(W)
+    if not len(live):
+        return [], []
+    unit = W[:, live] / np.maximum(np.linalg.norm(W[:, live], axis=0), 1e-30)
+    cosine = unit.T @ unit
+    opposite = cosine.argmin(0)
+    pairs = [(i, j) for i, j in enumerate(opposite) if i < j and opposite[j] == i and cosine[i, j] < _ANTIPODAL]
+    edges = [(i, j) for i, j in hull_edges(W[:, live]) if cosine[i, j] >= _ANTIPODAL]
+    return [(int(live[i]), int(live[j])) for i, j in edges], [(int(live[i]), int(live[j])) for i, j in pairs]
+
+
+def _between(points: np.ndarray, pairs: Sequence[tuple[int, int]]) -> np.ndarray:
+    """Lines between points, as `segments` has them; a point that is nowhere if there are none."""
+    return segments(points, [(pair, True) for pair in pairs] or [((0, 0), False)])
+
+
+def _labels(W: np.ndarray, color_of: Mapping[int, str], reach: float, size: float) -> list[dict[str, Any]]:
+    """The numbers of what is represented, off each other and outside of everything, with lines that lead to them."""
+    (m, n), live = W.shape, _live(W)
+    places = np.full((m, n), np.nan)
+    places[:, live] = _around(W[:, live], reach, _APART / size) if m == 2 else _outside(W[:, live], reach)
+    away = places - W
+    away = 0.06 * reach / size * away / np.maximum(np.linalg.norm(away, axis=0), 1e-30)
+    leaders = _between(np.hstack([W, places - away]), [(j, j + n) for j in range(n)])
+    traces = [stroke(leaders, "to its label", FAINT, width=1)]
+    for color in dict.fromkeys(color_of.values()):
+        members = [j for j in range(n) if color_of[j] == color]
+        # In space a number stands above or below its place, off the tip that may be right behind it.
+        side = ["middle center" if m == 2 else f"{'bottom' if z < 0 else 'top'} center" for z in places[-1, members]]
+        font = {"size": round(14 * size**0.5), "color": LABELS[color]}
+        texts = {"mode": "text", "text": [str(j + 1) for j in members], "textposition": side, "textfont": font}
+        traces.append({**at(places[:, members]), **texts, "name": "labels", **SILENT})
+    return traces
+
+
+def _around(W: np.ndarray, reach: float, apart: float) -> np.ndarray:
+    """Places on a ring outside all arrows, (2, k): each as near to its column's direction as the others let it."""
+    angles, k = np.arctan2(W[1], W[0]), W.shape[1]
+    if not k:
+        return W
+    order = np.argsort(angles, kind="stable")
+    turns = np.diff(angles[order], append=angles[order[0]] + 2 * np.pi)
+    order = np.roll(order, -1 - int(turns.argmax()))  # begin after the widest gap
+    ahead = angles[order] + 2 * np.pi * (angles[order] < angles[order[0]])
+    least, placed = apart * np.arange(k), np.empty(k)
+    placed[order] = isotonic_regression(ahead - least).x + least  # the nearest angles that rise by what labels need
+    if np.ptp(placed) > 2 * np.pi - apart:
+        placed[order] = ahead.mean() + 2 * np.pi / k * (np.arange(k) - (k - 1) / 2)
+    return _RING * reach * np.stack([np.cos(placed), np.sin(placed)])
+
+
+def _outside(W: np.ndarray, reach: float) -> np.ndarray:
+    """Places beyond the tips in space, (3, k), pushed apart; columns that coincide leave in directions of their own."""
+    turn = 2.4 * np.arange(W.shape[1])
+    places = W * (1 + 0.2 * reach / np.maximum(np.linalg.norm(W, axis=0), 1e-30))
+    places = places + 0.01 * reach * np.stack([np.cos(turn), np.sin(turn), np.cos(1.7 * turn)])
+    for _ in range(30):
+        away = places[:, :, None] - places[:, None, :]
+        length = np.linalg.norm(away, axis=0) + np.eye(W.shape[1])  # none pushes itself
+        push = np.clip(0.25 * reach - length, 0, None) / length
+        places = places + 0.5 * (away * push).sum(2) / np.maximum(1, (push > 0).sum(1))
+    return places
+
+
+def _numbers(W: np.ndarray, groups: Sequence[_Group], title: str, reach: float) -> Drawing:
+    """What `represented` draws, of a model whose features keep their order and have the colours of their sets."""
+    D = np.asarray(feature_dimensionality(jnp.asarray(W, jnp.float32)))
+    drawing = represented(W, D, title=title, kept=_DEAD * np.linalg.norm(W, axis=0).max(), ordered=False)
+    gram, bars, points = drawing.data
+    look = {j: group for group in groups for j in group.members}
+    by_feature = [look[j] for j in range(W.shape[1])]
+    colors = {"color": [group.color for group in by_feature], "opacity": [group.opacity for group in by_feature]}
+    size = {**drawing.layout["yaxis2"], "range": [0, 1.2 * reach]}
+    traces = [gram, {**bars, "marker": colors}, {**points, "marker": {**points["marker"], "color": INK}}]
+    above, beside_it = drawing.layout["annotations"]
+    notes = [above, {**beside_it, "text": "▮ norm   ● D, if represented"}]
+    return Drawing(traces, {**drawing.layout, "yaxis2": size, "annotations": notes})
+
+
+def plateaus(Ss: Sequence[float], Ws: ArrayLike, *, title: str, levels: Mapping[str, float] | None = None) -> Drawing:
+    """The dimensionality of every feature of many models over 1/(1 − S), with that of regular arrangements dashed.
+
+    The line is the number of hidden dimensions per feature, m/‖W‖²_F, in the mean over the models at each sparsity.
+
+    Args:
+        Ss: (k,), sparsities of the models, in [0, 1), which differ.
+        Ws: (k, ..., m, n), any number of models at each; those that diverged are left out.
+        title: of the figure.
+        levels: name -> dimensionality; by default those that the paper meets: 1 for a feature of its own dimension, 3/4
+            for a tetrahedron, 2/3 a triangle, 1/2 an antipodal pair, 2/5 a pentagon, 3/8 a square antiprism.
+
+    Raises:
+        ValueError, TypeError: sparsities out of range or repeated, or models that are not as many.
+
+    Source: Elhage et al. 2022, "The Geometry of Superposition".
+    """
+    S, W = checked("Ss", Ss, None), np.asarray(Ws, float)
+    W = checked("Ws", W, len(S), *[None] * max(W.ndim - 1, 2))
+    if not ((S >= 0).all() and (S < 1).all() and len({*S}) == len(S)):
+        raise ValueError(f"Ss must be in [0, 1) and differ, got {S.tolist()!r:.80}; drop the others")
+    order, (m, n) = np.argsort(S), W.shape[-2:]
+    S, W = S[order], W[order].reshape(len(S), -1, m, n)
+    across = 1 / (1 - S)
+    D = np.asarray(jax.vmap(jax.vmap(feature_dimensionality))(jnp.asarray(W, jnp.float32))).reshape(len(S), -1)
+    # Beside each other, so that one sees how many are alike; steps of the golden ratio spread any number evenly.
+    aside = (0.618034 * np.arange(D.shape[1]) % 1 - 0.5) * 0.6 * np.diff(np.log(across)).min(initial=0.5)
+    mass = np.square(W).sum((2, 3))
+    alive = np.isfinite(mass) & (mass > 0)
+    star = np.where(alive, m / np.where(alive, mass, 1), 0).sum(1) / np.where(alive.any(1), alive.sum(1), np.nan)
+    spread = {"x": f4(np.outer(across, np.exp(aside)).ravel()), "y": f4(D.ravel()), "name": "feature"}
+    hover = {"text": [str(j + 1) for j in range(n)] * (D.size // n), "customdata": f4(np.repeat(S, D.shape[1]))}
+    hover |= {"hovertemplate": "feature %{text}, S = %{customdata:.3g}: D = %{y:.3f}<extra></extra>"}
+    dots = {"type": "scatter", "mode": "markers", "marker": {"color": BLUE, "size": 4, "opacity": 0.5}}
+    line = {"type": "scatter", "mode": "lines", "line": {"color": INK, "width": 2}, "name": "m/‖W‖²"}
+    traces = [{**dots, **spread, **hover}, {**line, "x": f4(across), "y": f4(star)}]
+    lines = _PLATEAUS if levels is None else dict(levels)
+    wide, high = around(np.array([*across, 2 * across[0]]), log=True), (-0.04, max(1.08, *lines.values(), 0))
+    labels = [Label(name, MUTED, float(np.log10(wide[1])), at) for name, at in lines.items()]
+    labels.append(Label.at_end("m/‖W‖²", INK, across, star, "x"))
+    sides = {"xaxis": axis("1/(1 − S)", wide, log=True), "yaxis": axis("dimensionality D<sub>i</sub>", high)}
+    return Drawing(traces, beside(framed(title, 440, **sides, shapes=[level(y) for y in lines.values()]), labels))
