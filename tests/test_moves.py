@@ -82,9 +82,9 @@ def test_every_picture_is_there_at_the_place_of_its_stops():
     for i in range(2):
         for size in range(3):
             z, y, title = (found["values"][v] for v in found["pictures"][3 * i + size])
-            for found, expected in ((z, MATRICES[i, size]), (y, 100 * MATRICES[i, size, 1])):
+            for part, expected in ((z, MATRICES[i, size]), (y, 100 * MATRICES[i, size, 1])):
                 largest = np.nanmax(np.abs(expected))
-                np.testing.assert_allclose(unpacked(found), expected, rtol=0, atol=0.005 * largest)
+                np.testing.assert_allclose(unpacked(part), expected, rtol=0, atol=0.005 * largest)
             assert title == {"text": f"{'ab'[i]}{size}"}
 
 

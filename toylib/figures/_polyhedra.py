@@ -172,7 +172,7 @@ def branches(W: ArrayLike, sets: Sets, *, height: float, title: str) -> Drawing:
     if len(W) == 3:
         space = polyhedron(W, sets, title=title)
         notes.append(_COSINES.text("geometry: where they are", **_ABOVE))
-        layout["scene"] = {**space.layout["scene"], "domain": _SCENE}
+        layout["scene"] = {**scene(3), "domain": _SCENE}  # the same for all steps of a run
         return Drawing(traces + space.data, layout)
     norms = np.linalg.norm(W, axis=0)
     cosines = (W.T @ W) / np.maximum(np.outer(norms, norms), 1e-12)
