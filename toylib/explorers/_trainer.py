@@ -207,16 +207,19 @@ class Trainer(widgets.VBox):
         if not self.running or now - self._named_at > _NAME_S:
             self._name, self._named_at = classify(W, self._sets) if len(W) > 1 else "other", now
         name = "" if self._name == "other" else f", {self._name}"
-        S = self.sliders["sparsity"]
         return course(
             W,
             self._sets,
             steps,
             losses,
             n_steps=self._n_steps,
-            levels=self._levels(S.value),
-            title=f"Step {state.step:,}: loss {float(state.loss):#.3g}, {S.label}{name}",
+            levels=self._levels(self.sliders["sparsity"].value),
+            title=f"Step {state.step:,}: loss {float(state.loss):#.3g}, {self._written('sparsity')}{name}",
         )
+
+    def _written(self, name: str) -> str:
+        """How the value of a slider is written; its own `label` is empty until it has moved."""
+        return self.sliders[name].options[self.sliders[name].index][0]
 
     async def _train(self) -> None:
         """Train, drawing by drawing."""
@@ -240,9 +243,10 @@ class Trainer(widgets.VBox):
 
     def _is_over(self) -> bool:
         """Whether there is nothing to go on with, which it says."""
-        step, rate = self._session.state.step, self.sliders["learning_rate"].label
+        step = self._session.state.step
         if self._session.diverged:
-            self._say(f"<b>diverged</b> after step {step:,} at learning rate {rate}; lower it and press Reset")
+            what = f"learning rate {self._written('learning_rate')}" if step else "this initial scale"
+            self._say(f"<b>diverged</b> after step {step:,} at {what}; lower it and press Reset")
         elif step >= self._n_steps:
             self._say(f"step {self._n_steps:,} is the last; press Reset, or pass a larger n_steps")
         else:

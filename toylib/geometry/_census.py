@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import partial
-from itertools import combinations
 from typing import NamedTuple
 
 import jax
@@ -12,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from toylib._checks import check_array, check_finite
 from toylib.features import Features
-from toylib.geometry._measures import flatness, mean_cosine, mode_strengths, pca_overlap, twist, within_energy
+from toylib.geometry._measures import flatness, mode_strengths, pca_overlap, set_means, twist, within_energy
 from toylib.geometry._states import Phase, classify, phase_middle, phases
 from toylib.geometry._templates import ONE, Sets, check_partition, is_triples
 from toylib.model import Params, reconstruct
@@ -267,11 +266,17 @@ def _unit(vector: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
 @partial(jax.jit, static_argnums=1)
 def _measure(weights: jax.Array, sets: Sets, covariance: jax.Array) -> tuple[jax.Array, ...]:
     def cosine(W: jax.Array) -> jax.Array:
-        pairs = [mean_cosine(W, pair) for pair in combinations(sets, 2)]
-        return jnp.stack(pairs).mean() if pairs else jnp.full((), jnp.nan)
+        if len(sets) == 1:
+            return jnp.full((), jnp.nan)
+        means = set_means(W, sets)
+        scale = jnp.outer(*(jnp.sum(jnp.square(means), 0),) * 2)
+        cosines = jnp.where(scale == 0, 0, means.T @ means / jnp.sqrt(jnp.where(scale == 0, 1, scale)))
+        return cosines[np.triu_indices(len(sets), 1)].mean()
 
     def flat(W: jax.Array) -> jax.Array:
-        return jnp.stack([flatness(W, (s,))[0] if len(s) > 1 else jnp.full((), jnp.nan) for s in sets])
+        several = np.array([len(s) > 1 for s in sets])
+        found = jnp.full(len(sets), jnp.nan, W.dtype)
+        return found.at[several].set(flatness(W, tuple(s for s in sets if len(s) > 1))) if several.any() else found
 
     def one(W: jax.Array) -> tuple[jax.Array, ...]:
         spectrum = jnp.linalg.svd(W, compute_uv=False)

@@ -79,7 +79,8 @@ def within_energy(W: jax.Array, sets: Sets) -> jax.Array:
     """
     check_sets(W, sets)
     total = jnp.sum(jnp.square(W))
-    within = sum((jnp.sum(jnp.square(_centred(W, s))) for s in sets), start=jnp.zeros(()))
+    members, of = np.concatenate([*map(np.array, sets)]), np.repeat(np.arange(len(sets)), [*map(len, sets)])
+    within = jnp.sum(jnp.square(W[:, members] - set_means(W, sets)[:, of]))
     return jnp.where(total == 0, 0, within / jnp.where(total == 0, 1, total))
 
 
@@ -103,6 +104,14 @@ def mode_strengths(W: jax.Array, sets: Sets) -> tuple[jax.Array, jax.Array]:
     return jnp.square(sets_part), jnp.square(rest)
 
 
+def set_means(W: jax.Array, sets: Sets) -> jax.Array:
+    """The mean of each set's columns, (m, n_sets). W: (m, n)."""
+    weights = np.zeros((W.shape[1], len(sets)), np.float32)
+    for i, s in enumerate(sets):
+        weights[list(s), i] = 1 / len(s)
+    return W @ weights
+
+
 def mean_cosine(W: jax.Array, sets: Sets) -> jax.Array:
     """Cosine of the angle between the means of two sets, a scalar in [-1, 1]; 0 where a mean is zero. W: (m, n)."""
     check_sets(W, sets)
@@ -124,8 +133,14 @@ def flatness(W: jax.Array, sets: Sets) -> jax.Array:
         (n_sets,); 0 for a set whose columns coincide, NaN for one with NaN.
     """
     check_sets(W, sets, size=2)
-    values = [jnp.linalg.svd(_centred(W, s), compute_uv=False) for s in sets]
-    return jnp.stack([jnp.where(v[0] == 0, 0, v[1] / jnp.where(v[0] == 0, 1, v[0])) for v in values])
+    found = jnp.zeros(len(sets), W.dtype)
+    for size in {*map(len, sets)}:  # all sets of one size at once, of which there may be hundreds
+        places = np.array([i for i, s in enumerate(sets) if len(s) == size])
+        columns = jnp.moveaxis(W[:, np.array([sets[i] for i in places])], 1, 0)
+        values = jnp.linalg.svd(columns - columns.mean(-1, keepdims=True), compute_uv=False)
+        first, second = values[:, 0], values[:, 1]
+        found = found.at[places].set(jnp.where(first == 0, 0, second / jnp.where(first == 0, 1, first)))
+    return found
 
 
 def twist(W: jax.Array, sets: Sets) -> jax.Array:
