@@ -530,3 +530,35 @@ def test_robust_says_which_model_diverged():
     assert figure(shown).layout.title.text.endswith(": diverged")
     shown.sliders["norm"].index = 1
     assert figure(shown).layout.title.text.endswith(" features kept")
+
+
+# What a user may have in hand
+
+
+def test_the_axes_of_an_ensemble_are_counted_where_none_are_given():
+    ensemble = train_ensemble(SIX, [0.5, 0.9], jax.random.split(KEY, 3), n_hidden=2, n_steps=2, population=True)
+    assert list(explorers.robust(ensemble).sliders) == ["which_S", "seed", "step"]
+
+
+@pytest.mark.parametrize(
+    ("attack", "message"),
+    [
+        (lambda params, x, radius, key: x * np.nan, "δ of mine must be finite, got NaN or infinity in 6 of 6 entries"),
+        (lambda params, x, radius, key: 9 + 0 * x, "δ of mine must be no longer than its norm "),
+    ],
+)
+def test_an_attack_of_ones_own_keeps_to_its_norm(attack, message):
+    with pytest.raises(ValueError, match=f"^{message}.*; mend the attack$"):
+        explorers.attack(Params(*map(jax.numpy.asarray, (W[0], B[0]))), SIX, 0.9, attacks={"mine": attack})
+
+
+@pytest.mark.parametrize(
+    ("axes", "message"),
+    [
+        ({"kept": range(3)}, "axes must not be called draw, play, start, kept, got kept; rename it"),
+        ({"step": range(3), "seed": range(1)}, "axes must name the leading axes (3,) of the models, got {'step': 3, "),
+    ],
+)
+def test_names_of_axes_that_cannot_be(axes, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        explorers.robust(W, axes=axes)

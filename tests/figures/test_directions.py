@@ -228,13 +228,14 @@ def test_traces_are_those_of_the_shape(m):
     [
         ({"W": np.ones(3)}, "W must have shape (any, any), none empty, got (3,); pass what belongs together"),
         ({"sets": [(0, 1)]}, "sets must hold each of 5 features, got [(0, 1)]; take them from features.sets"),
+        ({"sets": None}, "sets must hold each of 5 features, got None; take them from features.sets"),
         (
             {"importance": [1, -1, 1, 1, 1]},
-            "importance must be finite, at least 0, and somewhere above, got others; leave it out",
+            "importance must be finite, at least 0, not all 0, got array([ 1., -1.,  1.,  1.,  1.]); leave it out",
         ),
         (
             {"importance": [0] * 5},
-            "importance must be finite, at least 0, and somewhere above, got others; leave it out",
+            "importance must be finite, at least 0, not all 0, got array([0., 0., 0., 0., 0.]); leave it out",
         ),
         (
             {"importance": [1, 2]},
@@ -259,7 +260,7 @@ def test_planes_are_side_by_side_on_axes_of_one_scale():
     assert drawing.layout["xaxis"]["range"] == drawing.layout["yaxis2"]["range"]
     assert [note["text"] for note in drawing.layout["annotations"]] == ["one", "two"]
     assert drawing.layout["xaxis"]["domain"][1] < drawing.layout["xaxis2"]["domain"][0]
-    with pytest.raises(ValueError, match=r"^there must be at least one model, got none; pass name -> W$"):
+    with pytest.raises(ValueError, match=r"^there must be at least one model by its name, got \{\}; pass name -> W$"):
         figures.planes({}, [(0,)], title="Title")
     with pytest.raises(ValueError, match=r"^W of two must have shape \(2, 4\)"):
         figures.planes({**PAIRS, "two": np.ones((2, 3))}, [(0, 1), (2, 3)], title="Title")

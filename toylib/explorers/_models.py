@@ -47,6 +47,11 @@ def laid_out(
     """
     if hasattr(models, "data_vars"):
         sweep: Any = models
+        if missing := {"losses", "weights"} - {*sweep.data_vars} or {"step"} - {*sweep["losses"].dims}:
+            raise ValueError(
+                f"a dataset must be one of train_points, got none with {', '.join(sorted(missing))}; keep the step, as "
+                "isel(step=[-1]) does"
+            )
         names = [str(name) for name in sweep["losses"].dims if name != "step"]
         sides = {name: sweep[name].values.tolist() for name in names}
         found = as_run(sweep.transpose(*names, "step", "hidden", "feature"))
@@ -66,10 +71,10 @@ def laid_out(
 def named(shape: tuple[int, ...], S: ArrayLike | None, axes: Axes | None) -> Axes:
     """The axes of arrays with leading axes of this shape, as `laid_out` has them."""
     if axes is None:
-        names = {0: (), 1: ("S" if np.ndim(np.asarray(S)) else "seed",), 2: ("S", "seed"), 3: ("S", "radius", "seed")}
-        ranges = zip(names.get(len(shape), ()), shape, strict=False)
-        axes = {name: range(length) if name != "S" or S is None else np.ravel(S).tolist() for name, length in ranges}
-        if "S" in axes and S is None:
+        axes = _counted(shape, "S", "S" if np.ndim(np.asarray(S)) else "seed")
+        if "S" in axes and S is not None:
+            axes = {**axes, "S": np.ravel(np.asarray(S)).tolist()}
+        elif "S" in axes:
             raise ValueError(
                 f"S must be given, got none for models of leading axes {shape}; pass S=..., or axes={{...}}"
             )
@@ -80,6 +85,12 @@ def named(shape: tuple[int, ...], S: ArrayLike | None, axes: Axes | None) -> Axe
             "axes={'S': [...], 'seed': [...]}"
         )
     return dict(axes)
+
+
+def _counted(shape: tuple[int, ...], sparsity: str, alone: str = "seed") -> Axes:
+    """The leading axes of an ensemble as `train_ensemble` has them, counted from 0; `alone` is one without others."""
+    names = {1: (alone,), 2: (sparsity, "seed"), 3: (sparsity, "radius", "seed")}.get(len(shape), ())
+    return {name: range(length) for name, length in zip(names, shape, strict=False)}
 
 
 def _sparsities(sides: Axes, S: ArrayLike | None) -> Callable[[tuple[int, ...]], float]:
@@ -99,7 +110,11 @@ def _sparsities(sides: Axes, S: ArrayLike | None) -> Callable[[tuple[int, ...]],
 
 
 def check_features(W: np.ndarray, features: Features) -> None:
-    """Check that models are of as many features as a distribution; ValueError if not."""
+    """Check that models are of as many features as a distribution; TypeError, ValueError if not."""
+    if not isinstance(features, Features):
+        raise TypeError(
+            f"features must be a distribution of toylib.features, got {features!r:.80}; try Correlated(2, 3)"
+        )
     if W.shape[-1] != features.n_features:
         raise ValueError(
             f"models must be of the {features.n_features} features given, got W of {W.shape[-1]}; pass the features "
@@ -126,7 +141,10 @@ def weights_of(weights: Any, axes: Axes | None) -> tuple[Axes, np.ndarray]:
         ValueError: no dimensions hidden and feature, axes that do not fit, or no matrix.
     """
     if isinstance(weights, Run):
-        sides = dict(named(np.shape(weights.losses)[:-1], (), axes) if axes is None else axes)
+        shape = np.shape(weights.losses)[:-1]
+        sides = named(shape, None, _counted(shape, "which_S") if axes is None else axes)
+        if "step" in sides:
+            raise ValueError("axes must not be called step, which a run has already, got step; rename it")
         return {**sides, "step": weights.steps.tolist()}, np.asarray(weights.weights, np.float32)
     if hasattr(weights, "data_vars") and "weights" in weights:
         weights = weights["weights"]
@@ -140,10 +158,14 @@ def weights_of(weights: Any, axes: Axes | None) -> tuple[Axes, np.ndarray]:
         names = sorted(others, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
         values = weights.transpose(*names, "hidden", "feature").values
         return {name: weights[name].values.tolist() for name in names}, np.asarray(values, np.float32)
-    values = np.asarray(weights.W if isinstance(weights, Params) else weights, np.float32)
-    if values.ndim < 2:
+    try:
+        values = np.asarray(weights.W if isinstance(weights, Params) else weights, np.float32)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"weights must be numbers, got {weights!r:.80}; pass W, Params or a run") from error
+    if values.ndim < 2 or not values.size:
         raise ValueError(f"weights must be W (m, n), or have leading axes before it, got shape {values.shape}; pass W")
-    return named(values.shape[:-2], (), axes), values
+    shape = values.shape[:-2]
+    return named(shape, None, _counted(shape, "which_S") if axes is None else axes), values
 
 
 class Stops:
@@ -166,6 +188,10 @@ class Stops:
         if double := [name for name in sides if _SLIDERS.get(name, name) in taken]:
             raise ValueError(f"axes must not be called {', '.join(taken)}, got {double[0]}; rename it")
         self.axes = {_SLIDERS.get(name, name): stops for name, stops in sides.items()}
+        if len(self.axes) < len(sides):
+            raise ValueError(
+                f"axes must have names of their own, got {', '.join(sides)}, of which two mean one; rename it"
+            )
         self._axes = {name: Axis.of(name, stops) for name, stops in self.axes.items()}
 
     def position(self, stops: Mapping[str, Any]) -> tuple[int, ...]:
@@ -175,7 +201,8 @@ class Stops:
     def text(self, stops: Mapping[str, Any]) -> str:
         """The stops in words, as a title has them."""
         labels = {name: axis.labels[axis.position(stops[name])] for name, axis in self._axes.items()}
-        labels |= {"norm": f"{stops['norm']:g} · E‖x‖"} if "norm" in stops else {}
+        if isinstance(stops.get("norm"), int | float):
+            labels["norm"] = f"{stops['norm']:g} · E‖x‖"
         alone = ("attack", "sparsity")  # their stops say what they are
         return ", ".join(label if name in alone else f"{name} {label}" for name, label in labels.items())
 

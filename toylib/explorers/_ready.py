@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -76,7 +77,10 @@ def geometry(
             )
     members = list(np.ndindex(run.losses.shape[:-1]))
     paths = {at: trajectory(run.member(*at) if at else run, features, sparsity(at)) for at in members}
+    if not (levels is None or callable(levels) or isinstance(levels, Mapping)):
+        raise TypeError(f"levels must be name -> loss, or S -> such, got {levels!r:.80}; pass a dict")
     dashed = {at: dict(levels(sparsity(at)) if callable(levels) else levels or {}) for at in members}
+    check_finite("levels", [*map(float, (loss for at in dashed.values() for loss in at.values()))], "leave others out")
     seen = np.hstack([run.losses[np.isfinite(run.losses)], *(list(losses.values()) for losses in dashed.values())])
     if not (seen > 0).any():
         raise ValueError("runs must have a loss that is finite and above 0, got none; show what has not diverged")
@@ -140,7 +144,12 @@ def attack(
     check_features(W, features)
     shape = W.shape[:-2]
     key = jax.random.key(0) if key is None else key
+    if not (attacks is None or isinstance(attacks, Mapping)):
+        raise TypeError(f"attacks must be name -> attack, got {attacks!r:.80}; pass such as {{'PGD': attacks.pgd}}")
+    if not (limits is None or isinstance(limits, Limits)):
+        raise TypeError(f"limits must be figures.Limits, got {limits!r:.80}; leave it out")
     chosen = dict(_ATTACKS if attacks is None else attacks)
+    check_real("fractions", fractions, "norms are positive, 0 is no attack", least=0, ndim=1, many="pass a list")
     levels = {at: sparsity(at) for at in np.ndindex(shape)}
     if X is None:
         check_size("n_samples", n_samples)
@@ -153,7 +162,6 @@ def attack(
     X = np.broadcast_to(X, (*shape, *X.shape[-2:]))
     if not (len(fractions) and chosen and X.shape[-2]):
         raise ValueError("there must be at least one norm, one attack and one sample, got none; pass some")
-    check_real("fractions", fractions, "norms are positive, 0 is no attack", least=0, ndim=1, many="pass a list")
     units = {level: float(features.mean_norm(level)) for level in {*levels.values()}}
 
     @partial(jax.jit, static_argnames="name")
@@ -170,7 +178,10 @@ def attack(
     # Compiles every attack, so that no move has to.
     stops = list(np.ndindex(X.shape[:-1]))
     stops = stops[:1] if limits else stops[:: -(-len(stops) // _LOOKED_AT)]
-    seen = [attacked(at, max(fractions), name, s) for name in chosen for *at, s in stops for at in [tuple(at)]]
+    seen = []
+    for name, (*at, s) in product(chosen, stops):
+        seen.append(attacked(tuple(at), max(fractions), name, s))
+        _check_attack(name, seen[-1], max(fractions) * units[levels[tuple(at)]])
     if limits is None:
         x, deltas, *outputs = (np.stack(values) for values in zip(*seen, strict=True))
         limits = Limits.around(x, deltas, np.stack(outputs))
@@ -190,6 +201,15 @@ def attack(
     start = {**written.middle(), "norm": fractions[len(fractions) // 2]}
     rest = {"norm": fractions, "attack": list(chosen), "sample": range(1, X.shape[-2] + 1)}
     return moving(draw, {**written.axes, **rest}, start)
+
+
+def _check_attack(name: str, seen: Sequence[np.ndarray], radius: float) -> None:
+    """Check what an attack did to a model: δ no longer than its norm, outputs finite; ValueError if not."""
+    _, delta, *outputs = seen
+    check_finite(f"δ of {name}", delta, "mend the attack")
+    if (length := float(np.linalg.norm(delta))) > 1.001 * radius + 1e-9:
+        raise ValueError(f"δ of {name} must be no longer than its norm {radius:.3g}, got {length:.3g}; mend the attack")
+    check_finite("outputs", np.stack(outputs), "attack models that have not diverged")
 
 
 def robust(weights: "xr.DataArray | Params | Run | ArrayLike", *, axes: Axes | None = None) -> Explorer:
@@ -213,7 +233,7 @@ def robust(weights: "xr.DataArray | Params | Run | ArrayLike", *, axes: Axes | N
         values = np.take(values, order, list(sides).index("density"))
         S = [1 - float(np.asarray(sides["density"])[i]) for i in order]
         sides = {("S" if name == "density" else name): S if name == "density" else sides[name] for name in sides}
-    dimensionality, written = jax.jit(feature_dimensionality), Stops(sides)
+    dimensionality, written = jax.jit(feature_dimensionality), Stops(sides, "kept")
 
     def draw(kept: float = KEPT, **stops: Any) -> Drawing:
         W = values[written.position(stops)]

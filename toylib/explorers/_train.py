@@ -72,6 +72,9 @@ def train(
         raise ValueError('there must be at least one optimizer, got none; pass such as {"Adam": optax.adam}')
     if perturb is None and norm:
         raise ValueError(f"norm must be 0 without an attack, got {norm}; pass perturb as well")
+    check_real("seed", seed, "it becomes a key of JAX", least=0, below=2**32)
+    if not (levels is None or callable(levels)):
+        raise TypeError(f"levels must be a function of S, got {levels!r:.80}; such as lambda S: {{'p': 1 - S}}")
     if levels is None:
         levels = partial(levels_of, features, n_hidden) if {*options} <= {*_PLAIN} else lambda _: {}
     settings = Settings(S, learning_rate, next(iter(optimizers)), norm, scale, seed)

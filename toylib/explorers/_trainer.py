@@ -214,12 +214,8 @@ class Trainer(widgets.VBox):
             losses,
             n_steps=self._n_steps,
             levels=self._levels(self.sliders["sparsity"].value),
-            title=f"Step {state.step:,}: loss {float(state.loss):#.3g}, {self._written('sparsity')}{name}",
+            title=f"Step {state.step:,}: loss {float(state.loss):#.3g}, {self.sliders['sparsity'].label}{name}",
         )
-
-    def _written(self, name: str) -> str:
-        """How the value of a slider is written; its own `label` is empty until it has moved."""
-        return self.sliders[name].options[self.sliders[name].index][0]
 
     async def _train(self) -> None:
         """Train, drawing by drawing."""
@@ -245,7 +241,7 @@ class Trainer(widgets.VBox):
         """Whether there is nothing to go on with, which it says."""
         step = self._session.state.step
         if self._session.diverged:
-            what = f"learning rate {self._written('learning_rate')}" if step else "this initial scale"
+            what = f"learning rate {self.sliders['learning_rate'].label}" if step else "this initial scale"
             self._say(f"<b>diverged</b> after step {step:,} at {what}; lower it and press Reset")
         elif step >= self._n_steps:
             self._say(f"step {self._n_steps:,} is the last; press Reset, or pass a larger n_steps")
@@ -311,7 +307,7 @@ def _slider(name: str, value: float) -> widgets.SelectionSlider:
     axis = _axis(name, sorted({*_STOPS[name][1], value}))
     return widgets.SelectionSlider(
         options=list(zip(axis.labels, axis.values, strict=True)),
-        value=value,
+        index=axis.values.index(value),  # with `value` the label of the first stop would be empty
         description=_STOPS[name][0],
         tooltip=f"{axis.about} (arrow keys, Home, End)",
         continuous_update=True,

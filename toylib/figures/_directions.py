@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import isotonic_regression
 
+from toylib._checks import check_real
 from toylib.figures._adversarial import represented
 from toylib.figures._drawing import Drawing
-from toylib.figures._layout import Label, around, axis, beside, checked, f4, framed, level
+from toylib.figures._layout import Label, around, axis, beside, check_sets, checked, f4, framed, level
 from toylib.figures._layout import panels as side_by_side
 from toylib.figures._polyhedra import SILENT, at, scene, segments, stroke
 from toylib.figures.style import BLUE, FAINT, INK, LABELS, MUTED, SET_COLORS, WIDTH
@@ -66,6 +67,7 @@ def directions(
             nowhere positive.
     """
     W = checked("W", W, None, None)
+    check_real("reach", 1 if reach is None else reach, "it is the length of the longest feature to be drawn", above=0)
     groups, reach = _groups(sets, W.shape[1], importance), reach or _reach(W)
     if len(W) > 3:
         return _numbers(W, groups, title, reach)
@@ -98,8 +100,8 @@ def planes(Ws: Mapping[str, ArrayLike], sets: Sets, *, title: str, importance: A
     Raises:
         ValueError, TypeError: no model, or one of another size; what `directions` refuses.
     """
-    if not Ws:
-        raise ValueError("there must be at least one model, got none; pass name -> W")
+    if not (isinstance(Ws, Mapping) and Ws):
+        raise ValueError(f"there must be at least one model by its name, got {Ws!r:.40}; pass name -> W")
     models = {name: checked(f"W of {name}", W, 2, None) for name, W in Ws.items()}
     n = next(iter(models.values())).shape[1]
     groups, reach = _groups(sets, n, importance), max(map(_reach, models.values()))
@@ -137,11 +139,10 @@ def _circle() -> dict[str, Any]:
 
 def _groups(sets: Sets, n: int, importance: ArrayLike | None) -> list[_Group]:
     """The features in groups of one colour and opacity."""
-    if sorted(j for members in sets for j in members) != list(range(n)):
-        raise ValueError(f"sets must hold each of {n} features, got {sets!r:.80}; take them from features.sets")
+    check_sets(sets, n)
     weight = np.ones(n) if importance is None else checked("importance", importance, n)
     if not (weight.min() >= 0 and 0 < weight.max() < np.inf):
-        raise ValueError("importance must be finite, at least 0, and somewhere above, got others; leave it out")
+        raise ValueError(f"importance must be finite, at least 0, not all 0, got {weight!r:.80}; leave it out")
     opacity = np.round(0.25 + 0.75 * weight / weight.max(), 1)  # few shades, each of which takes two traces
     colors = cycle([BLUE] if max(map(len, sets)) == 1 else SET_COLORS)
     found: dict[tuple[str, float], list[int]] = {}

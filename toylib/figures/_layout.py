@@ -23,6 +23,8 @@ def f4(values: Any) -> np.ndarray:
 def checked(name: str, values: Any, *shape: int | None) -> np.ndarray:
     """Numbers to be drawn, as an array of this shape; None stands for any length but 0."""
     try:
+        if np.iscomplexobj(values):
+            raise TypeError("complex numbers")
         array = np.asarray(values, float)
     except (TypeError, ValueError) as error:
         raise TypeError(f"{name} must be numbers, got {values!r:.80}; pass an array") from error
@@ -31,6 +33,16 @@ def checked(name: str, values: Any, *shape: int | None) -> np.ndarray:
         rule = ", ".join("any" if wanted is None else str(wanted) for wanted in shape)
         raise ValueError(f"{name} must have shape ({rule}), none empty, got {array.shape}; pass what belongs together")
     return array
+
+
+def check_sets(sets: Any, n: int) -> None:
+    """Check that sets hold each of n features once; ValueError if not."""
+    try:
+        held = sorted(j for members in sets for j in members)
+    except TypeError:  # such as the features that have them
+        held = None
+    if held != list(range(n)):
+        raise ValueError(f"sets must hold each of {n} features, got {sets!r:.80}; take them from features.sets")
 
 
 def framed(title: str, height: int, **rest: Any) -> dict[str, Any]:
