@@ -15,7 +15,6 @@ import ipywidgets as widgets
 import numpy as np
 import traitlets
 from ipykernel.ipkernel import IPythonKernel
-from IPython.display import display
 
 from toylib.figures import Drawing
 from toylib.figures.style import DARK
@@ -200,7 +199,7 @@ class Shown(widgets.VBox):
         live = {"text/plain": repr(self), _WIDGET: still.pop(_WIDGET)}
         line = {"text/plain": _STILL, "text/html": f'<p class="toylib-still">{_STILL}</p>'}
         for data in (live, line, still):
-            display(data, raw=True)
+            _publish(data)
 
 
 class Play(widgets.ToggleButton):
@@ -255,6 +254,12 @@ class Play(widgets.ToggleButton):
 def _request() -> dict[str, Any]:
     """What the kernel is asked for now; nothing where none runs."""
     return IPythonKernel.instance().get_parent() if IPythonKernel.initialized() else {}
+
+
+def _publish(data: dict[str, Any]) -> None:
+    """Add an output to what the kernel shows."""
+    shell: Any = IPythonKernel.instance().shell
+    shell.display_pub.publish(data)
 
 
 _closers: dict[str, tuple[str, list[Callable[[], None]]]] = {}
