@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import moving
+import moves
 import nbformat
 import numpy as np
 import pytest
@@ -439,7 +439,7 @@ def test_a_page_draws_and_moves_every_figure(context, site, name):
         for cell, figure in found.items():
             plot, frames = reader.plot(figure), stored[cell].get("frames")
             assert len(reader.data(plot)) == len(stored[cell]["data"])
-            if moving.MOVING.get(Path(name).stem) == cell:
+            if moves.MOVING.get(Path(name).stem) == cell:
                 reader.slider(figure).first.wait_for()
             else:
                 assert reader.slider(figure).count() == bool(frames)

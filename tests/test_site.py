@@ -16,7 +16,7 @@ from typing import _GenericAlias
 from urllib.parse import unquote, urlsplit
 
 import lists
-import moving
+import moves
 import nbformat
 import pages
 import plotly
@@ -186,9 +186,9 @@ def test_every_figure_is_on_its_page_as_it_is_stored(site, name):
     for cell, output in stored.items():
         element, figure = found[cell]
         assert figure == output.data[PLOTLY]
-        is_explorer, moves = output.data.get("text/plain", "").startswith("<explorer"), moving.MOVING.get(name) == cell
-        assert ("need a kernel" in element.text) == (is_explorer and not moves)
-        assert ("need no kernel" in element.text) == moves
+        is_explorer, moved = output.data.get("text/plain", "").startswith("<explorer"), moves.MOVING.get(name) == cell
+        assert ("need a kernel" in element.text) == (is_explorer and not moved)
+        assert ("need no kernel" in element.text) == moved
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)

@@ -5,7 +5,7 @@ import json
 import re
 import sys
 
-import moving
+import moves
 import numpy as np
 import pytest
 from compare import PLOTLY
@@ -29,7 +29,7 @@ def notebook(*cells):
 
 
 def test_a_program_is_what_the_explorer_depends_on():
-    assert moving.program(notebook(*CELLS), "c4").splitlines() == [
+    assert moves.program(notebook(*CELLS), "c4").splitlines() == [
         "from math import pi, inf",
         "from os import path, sep as slash",
         "scale, unused = (2, inf)",
@@ -44,7 +44,7 @@ def test_a_program_is_what_the_explorer_depends_on():
 
 def test_what_may_not_bind_a_name_hides_nothing():
     cells = ["a = 1", "if a > 2:\n    b = 2\nelse:\n    pass", "b = 5\nfor a in ():\n    b += a", "b"]
-    assert moving.program(notebook(*cells), "c3") == "a = 1\nb = 5\nfor a in ():\n    b += a\nb"
+    assert moves.program(notebook(*cells), "c3") == "a = 1\nb = 5\nfor a in ():\n    b += a\nb"
 
 
 MATRICES = np.random.default_rng(3).normal(size=(2, 3, 4, 5))
@@ -72,16 +72,16 @@ def unpacked(value):
 
 def test_every_picture_is_there_at_the_place_of_its_stops():
     explorer = explore(draw, play="size", start={"kind": "b"}, kind=["a", "b"], size=range(3))
-    moves = json.loads(json.dumps(moving.moves(explorer)))
-    assert moves["axes"] == [
+    found = json.loads(json.dumps(moves.moves(explorer)))
+    assert found["axes"] == [
         {"name": "kind", "labels": ["a", "b"], "active": 1},
         {"name": "size", "labels": ["0", "1", "2"], "active": 0},
     ]
-    assert moves["play"] == "size"
-    assert moves["keys"] == [[0, "z"], [1, "y"], [None, "title"]]
+    assert found["play"] == "size"
+    assert found["keys"] == [[0, "z"], [1, "y"], [None, "title"]]
     for i in range(2):
         for size in range(3):
-            z, y, title = (moves["values"][v] for v in moves["pictures"][3 * i + size])
+            z, y, title = (found["values"][v] for v in found["pictures"][3 * i + size])
             for found, expected in ((z, MATRICES[i, size]), (y, 100 * MATRICES[i, size, 1])):
                 largest = np.nanmax(np.abs(expected))
                 np.testing.assert_allclose(unpacked(found), expected, rtol=0, atol=0.005 * largest)
@@ -102,9 +102,9 @@ def test_what_differs_or_is_too_large_is_refused(tmp_path, monkeypatch, stored, 
     )
     figure = json.loads(Drawing([{"y": [1, stored + 0.5]}], {}).figure().to_json())
     cell = new_code_cell(source, id="c0", outputs=[new_output("display_data", {PLOTLY: figure})])
-    monkeypatch.setattr(moving, "MOVING", {"own": "c0"})
-    monkeypatch.setattr(moving, "LIMIT", limit)
+    monkeypatch.setattr(moves, "MOVING", {"own": "c0"})
+    monkeypatch.setattr(moves, "LIMIT", limit)
     monkeypatch.delitem(sys.modules, "drawn_here", raising=False)
     with pytest.raises(ValueError, match=re.escape(message)):
-        moving.write("own", new_notebook(cells=[cell]), tmp_path, tmp_path)
+        moves.write("own", new_notebook(cells=[cell]), tmp_path, tmp_path)
     assert not (tmp_path / "c0.js").exists()
