@@ -373,7 +373,7 @@ def test_stored_forms_of_two_sessions_compare_equal():
 def displayed(monkeypatch):
     """A list that grows with each output that is displayed, not returned."""
     outputs = []
-    monkeypatch.setattr(live, "_publish", outputs.append)
+    monkeypatch.setattr(live, "_publish", lambda data, *_, **__: outputs.append(data))
     return outputs
 
 
@@ -391,7 +391,11 @@ def test_jupyterlab_saves_the_drawing_beside_the_widget(displayed, monkeypatch):
     shown = explorer()
     shown.sliders["step"].index = 1
     assert DisplayFormatter().format(shown) == ({}, {})  # nothing more
-    widget, line, drawing = displayed
+    assert len(displayed) == 3
+    shown._plot._handle_custom_msg("shown", [])  # by the page; the drawing follows, once
+    shown._plot._handle_custom_msg("shown", [])
+    widget, line, text, drawing = displayed
+    assert text == {"text/plain": "<explorer: amount, step>"}
     assert set(widget) == {"text/plain", "application/vnd.jupyter.widget-view+json"}
     assert widget["application/vnd.jupyter.widget-view+json"]["model_id"] == shown.model_id
     assert widget["text/plain"] == drawing["text/plain"] == "<explorer: amount, step>"

@@ -48,6 +48,7 @@ class Plot(anywidget.AnyWidget):
             "if (!window.Plotly) {",  # once a page, however many plots it has
             _script("package_data/plotly.min.js", "plotly"),
             "}",
+            "const Plotly = window.Plotly",  # JupyterLab's own, which draws figures, takes that name when it comes
             f"const DARK = {json.dumps(DARK)}",
             _script("plot.js"),
             _script("live.js"),
@@ -187,7 +188,7 @@ class Shown(widgets.VBox):
         """In JupyterLab, the parts of the bundle one below the other.
 
         Of a bundle it shows the widget alone, and where the notebook is opened anew, a message that there is none.
-        While there is one, `live.css` hides the line and the drawing below it.
+        While there is one, `live.css` hides the line and the drawing below it, which comes when the widget is shown.
 
         Raises:
             NotImplementedError: elsewhere, where IPython then shows the bundle.
@@ -198,8 +199,16 @@ class Shown(widgets.VBox):
         still = self._repr_mimebundle_()
         live = {"text/plain": repr(self), _WIDGET: still.pop(_WIDGET)}
         line = {"text/plain": _STILL, "text/html": f'<p class="toylib-still">{_STILL}</p>'}
-        for data in (live, line, still):
-            _publish(data)
+        identifier = f"{self.model_id}-still"
+        _publish(live)
+        _publish(line)
+        _publish({"text/plain": repr(self)}, identifier)
+
+        def shown(*about: Any) -> None:  # JupyterLab draws the figure too, which must not delay the widget
+            self._plot.on_msg(shown, remove=True)
+            _publish(still, identifier, update=True)
+
+        self._plot.on_msg(shown)
 
 
 class Play(widgets.ToggleButton):
@@ -256,10 +265,10 @@ def _request() -> dict[str, Any]:
     return IPythonKernel.instance().get_parent() if IPythonKernel.initialized() else {}
 
 
-def _publish(data: dict[str, Any]) -> None:
-    """Add an output to what the kernel shows."""
+def _publish(data: dict[str, Any], identifier: str = "", *, update: bool = False) -> None:
+    """Add an output to what the kernel shows, or replace the one of an identifier."""
     shell: Any = IPythonKernel.instance().shell
-    shell.display_pub.publish(data)
+    shell.display_pub.publish(data, transient={"display_id": identifier} if identifier else None, update=update)
 
 
 _closers: dict[str, tuple[str, list[Callable[[], None]]]] = {}
