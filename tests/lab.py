@@ -187,8 +187,8 @@ class Lab:
         return self.page.locator(".jp-CodeCell", has=source)
 
     def plot(self, cell: Locator, index: int = 0) -> Locator:
-        """Find a plot below a cell."""
-        return cell.locator(".js-plotly-plot").nth(index)
+        """Find a plot below a cell; of an explorer its own, not the drawing out of sight below it."""
+        return cell.locator(".js-plotly-plot:visible").nth(index)
 
     def slider(self, cell: Locator, label: str) -> Locator:
         """Find the handle of the ipywidgets slider with this label below a cell."""

@@ -8,7 +8,7 @@ import nbformat
 import numpy as np
 import pytest
 from compare import PLOTLY, WIDGET
-from lab import Lab, opened
+from lab import CURRENT, DRAWN_S, Lab, opened
 from playwright.sync_api import Locator
 from reader import DRAWN, reading
 from small import CURVES
@@ -17,6 +17,7 @@ from toylib.figures.style import DARK, INK
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(path.name for path in FOLDER.glob("*.ipynb"))
+STILL = "One view of an explorer: run this cell"
 in_the_small_one = pytest.mark.xdist_group("small")  # one page, which tests use one after the other
 
 
@@ -43,10 +44,11 @@ def explorer(small) -> tuple[Locator, Locator, Locator, Locator]:
 def test_an_explorer_is_a_live_widget_not_its_picture(small, explorer):
     cell, *_ = explorer
     outputs = next(c for c in small.notebook().cells if "explorer = explore(" in c.source).outputs
-    assert {WIDGET, PLOTLY} <= outputs[0].data.keys()
-    assert cell.locator(".js-plotly-plot").count() == 1
+    assert [{WIDGET, PLOTLY} & output.data.keys() for output in outputs[:2]] == [{WIDGET}, set()]
+    assert cell.locator(".js-plotly-plot:visible").count() == 1
+    assert not cell.get_by_text(STILL).is_visible()
     assert cell.locator(".noUi-handle").count() == 2
-    buttons = [button.get_attribute("data-title") for button in cell.locator(".modebar-btn").all()]
+    buttons = [button.get_attribute("data-title") for button in cell.locator(".toylib-explorer .modebar-btn").all()]
     assert "Zoom in" in buttons
     assert not any("Share" in title or "Cloud" in title for title in buttons)
     assert cell.get_by_title("curve (arrow keys, Home, End)").count() > 0
@@ -127,6 +129,30 @@ def test_frames_scrub_in_the_page(small):
 def test_every_figure_is_drawn_without_a_complaint(small):
     small.wait_for_data(small.plot(small.cell("Scatter3d")), {(0, "z"): CURVES[2]})
     assert small.problems == []
+
+
+@in_the_small_one
+def test_a_run_that_is_reopened_shows_its_drawings(small, context, address):
+    """After all others of the page: its kernel ends."""
+    small.page.evaluate("jupyterapp.commands.execute('docmanager:save').then(() => null)")
+    small.page.evaluate(f"{CURRENT}.sessionContext.shutdown()")
+    with opened(context, address, "0_small.ipynb") as lab:
+        lab.page.set_default_timeout(1000 * DRAWN_S)
+        cell = lab.cell("explorer = explore(")
+        message, line = cell.get_by_text("model not found"), cell.get_by_text(STILL)
+        message.wait_for()
+        lab.wait_for_data(lab.plot(cell), {(0, "y"): CURVES[0]})
+        tops = [each.bounding_box()["y"] for each in (message, line, lab.plot(cell))]
+        assert tops == sorted(tops)
+        lab.screenshot("small-reopened", cell)
+        assert all("widget model not found" in problem for problem in lab.problems)
+        for each in (lab.cell("drawn = []"), cell):
+            lab.run(each)
+        line.wait_for(state="hidden")
+        lab.press(lab.slider(cell, "curve"), "ArrowRight")
+        lab.wait_for_data(lab.plot(cell), {(0, "y"): CURVES[1]})
+        assert cell.locator(".js-plotly-plot:visible").count() == 1
+        lab.screenshot("small-run-again", cell)
 
 
 def test_complaints_are_noticed(context, address):

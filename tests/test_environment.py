@@ -154,7 +154,7 @@ def test_module_imports_only_declared_dependencies(path):
     found = [alias.name for node in tree if isinstance(node, ast.Import) for alias in node.names]
     found += [node.module for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
     tops = {name.split(".")[0] for name in found} - set(sys.stdlib_module_names) - {"toylib"}
-    needs_notebooks = path.parent.name in ("figures", "explorers")
+    needs_notebooks = path.parent.name in ("figures", "explorers") or path.stem == "_export"
     allowed = CORE + EXTRAS["notebooks"] if needs_notebooks else CORE
     assert {canonicalize_name(provided.get(top, [top])[0]) for top in tops} <= names(allowed)
 

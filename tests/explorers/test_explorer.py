@@ -8,6 +8,7 @@ from itertools import pairwise, product
 import ipywidgets as widgets
 import numpy as np
 import pytest
+from IPython.core.formatters import DisplayFormatter
 from ipywidgets.widgets.widget import _instances  # all that are open; the public list is deprecated
 from plots import plain
 
@@ -366,6 +367,46 @@ def test_stored_forms_of_two_sessions_compare_equal():
     views = [bundle.pop("application/vnd.jupyter.widget-view+json") for bundle in bundles]
     assert bundles[0] == bundles[1]
     assert views[0] != views[1]
+
+
+@pytest.fixture
+def displayed(monkeypatch):
+    """A list that grows with each output that is displayed, not returned."""
+    outputs = []
+    monkeypatch.setattr(live, "_publish", lambda data, *_, **__: outputs.append(data))
+    return outputs
+
+
+@pytest.mark.parametrize("metadata", [{}, {"cellId": "a"}])
+def test_one_bundle_where_no_jupyterlab_asks(metadata, displayed, monkeypatch):
+    monkeypatch.setattr(live, "_request", lambda: {"metadata": metadata})
+    shown = explorer()
+    assert DisplayFormatter().format(shown) == (shown._repr_mimebundle_(), {})
+    assert displayed == []
+
+
+def test_jupyterlab_saves_the_drawing_beside_the_widget(displayed, monkeypatch):
+    """Of a bundle it shows the widget alone, also where the kernel of the widget is gone."""
+    monkeypatch.setattr(live, "_request", lambda: {"metadata": {"cellId": "a", "deletedCells": []}})
+    shown = explorer()
+    shown.sliders["step"].index = 1
+    assert DisplayFormatter().format(shown) == ({}, {})  # nothing more
+    assert len(displayed) == 3
+    shown._plot._handle_custom_msg("shown", [])  # by the page; the drawing follows, once
+    shown._plot._handle_custom_msg("shown", [])
+    widget, line, text, drawing = displayed
+    assert text == {"text/plain": "<explorer: amount, step>"}
+    assert set(widget) == {"text/plain", "application/vnd.jupyter.widget-view+json"}
+    assert widget["application/vnd.jupyter.widget-view+json"]["model_id"] == shown.model_id
+    assert widget["text/plain"] == drawing["text/plain"] == "<explorer: amount, step>"
+    assert "run this cell" in line["text/plain"]
+    assert line["text/html"] == f'<p class="toylib-still">{line["text/plain"]}</p>'
+    assert drawing["application/vnd.plotly.v1+json"] == draw(0.1, 1000).figure().to_dict()
+    assert set(drawing) == {"text/plain", "application/vnd.plotly.v1+json"}
+    displayed.clear()
+    shown.close()
+    assert DisplayFormatter().format(shown) == ({"text/plain": "<explorer: amount, step>"}, {})
+    assert displayed == []
 
 
 # A draw that computes

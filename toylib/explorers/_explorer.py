@@ -7,11 +7,11 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from toylib.explorers._live import Play, Plot, Soon, close_when_run_again, parts
+from toylib.explorers._live import Play, Plot, Shown, Soon, close_when_run_again
 from toylib.figures import Axis, Drawing
 
 
-class Explorer(widgets.VBox):
+class Explorer(Shown):
     """Labelled sliders over one live plot, as `explore` makes it: a widget like others, to be put into boxes and tabs.
 
     It shows the sliders (arrow keys, Home and End move the one in focus), Play where there is a time axis, and Reset.
@@ -62,18 +62,14 @@ class Explorer(widgets.VBox):
             )
             for name, axis in self.axes.items()
         }
-        self._plot = Plot(first)
-        self._redraw = Soon(self._show)
+        plot, redraw = Plot(first), Soon(self._show)
         self._error = widgets.HTML()
         reset = widgets.Button(description="Reset", icon="undo", tooltip="back to the first view")
         reset.on_click(lambda _: self.reset())
         buttons = widgets.HBox([*([Play(play, self.sliders[play])] if play else []), reset])
         for slider in self.sliders.values():
-            slider.observe(self._redraw, names="value")
-        # Beside others in a row it shrinks with it.
-        super().__init__(
-            [*self.sliders.values(), buttons, self._error, self._plot], layout={"width": "100%", "min_width": "0"}
-        )
+            slider.observe(redraw, names="value")
+        super().__init__([*self.sliders.values(), buttons, self._error, plot], plot, redraw)
         close_when_run_again(self.close)
 
     def drawing(self, **values: Any) -> Drawing:
@@ -103,16 +99,6 @@ class Explorer(widgets.VBox):
         """Back to the first view."""
         self.move(**self._start)
 
-    def close(self) -> None:
-        """Take the explorer off the page, and its callbacks and widgets out of the kernel."""
-        if self.comm is None:  # closed before, or never finished
-            return
-        self._redraw.cancel()
-        for widget in [*parts(self)][1:]:
-            widget.close()
-            widget.unobserve_all()
-        super().close()
-
     def _check(self, names: Any) -> None:
         if unknown := {*names} - {*self.axes}:
             raise ValueError(
@@ -131,15 +117,6 @@ class Explorer(widgets.VBox):
     def __repr__(self) -> str:
         """Fixed, so that stored outputs compare, of boxes that hold it too."""
         return f"<explorer: {', '.join(self.sliders)}>"
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        """The live widget; the drawing, for a page without a kernel; fixed text, so that stored outputs compare."""
-        self._redraw.flush()
-        return {
-            **(super()._repr_mimebundle_(**kwargs) or {}),
-            "text/plain": repr(self),
-            "application/vnd.plotly.v1+json": self._plot.drawing.figure().to_dict(),
-        }
 
 
 def explore(

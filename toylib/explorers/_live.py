@@ -1,11 +1,11 @@
-"""What explorers are made of: a plot moved by one message, calls that merge, widgets that go when their cell reruns."""
+"""What explorers are made of: a plot moved by one message, calls that merge, what they show, when they go."""
 
 import asyncio
 import base64
 import json
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from typing import Any
@@ -48,11 +48,13 @@ class Plot(anywidget.AnyWidget):
             "if (!window.Plotly) {",  # once a page, however many plots it has
             _script("package_data/plotly.min.js", "plotly"),
             "}",
+            "const Plotly = window.Plotly",  # JupyterLab's own, which draws figures, takes that name when it comes
             f"const DARK = {json.dumps(DARK)}",
             _script("plot.js"),
             _script("live.js"),
         ]
     )
+    _css = _script("live.css")
     _figure = traitlets.Dict().tag(sync=True)
 
     def __init__(self, drawing: Drawing) -> None:
@@ -144,6 +146,71 @@ class Soon:
         self._function()
 
 
+_WIDGET = "application/vnd.jupyter.widget-view+json"
+_STILL = "One view of an explorer: run this cell, and its controls move it."
+
+
+class Shown(widgets.VBox):
+    """A box of controls and a plot that shows its drawing where no kernel is, as in a notebook that is opened anew.
+
+    Args:
+        rows: from top to bottom.
+        plot: one of them.
+        redraw: draws what is due.
+    """
+
+    def __init__(self, rows: Sequence[widgets.Widget], plot: Plot, redraw: Soon) -> None:
+        """As wide as there is room; beside others in a row it shrinks with it."""
+        self._plot, self._redraw = plot, redraw
+        super().__init__(rows, layout={"width": "100%", "min_width": "0"})
+        self.add_class("toylib-explorer")
+
+    def close(self) -> None:
+        """Take it off the page, and its callbacks and widgets out of the kernel."""
+        if self.comm is None:  # closed before, or never finished
+            return
+        self._redraw.cancel()
+        for widget in [*parts(self)][1:]:
+            widget.close()
+            widget.unobserve_all()
+        super().close()
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        """The live widget; the drawing, for a page without a kernel; fixed text, so that stored outputs compare."""
+        self._redraw.flush()
+        return {
+            **(super()._repr_mimebundle_(**kwargs) or {}),
+            "text/plain": repr(self),
+            "application/vnd.plotly.v1+json": self._plot.drawing.figure().to_dict(),
+        }
+
+    def _ipython_display_(self) -> None:
+        """In JupyterLab, the parts of the bundle one below the other.
+
+        Of a bundle it shows the widget alone, and where the notebook is opened anew, a message that there is none.
+        While there is one, `live.css` hides the line and the drawing below it, which comes when the widget is shown.
+
+        Raises:
+            NotImplementedError: elsewhere, where IPython then shows the bundle.
+        """
+        # JupyterLab and Notebook tell of deleted cells, nothing else does; a closed widget has no view.
+        if "deletedCells" not in _request().get("metadata", {}) or self.comm is None:
+            raise NotImplementedError
+        still = self._repr_mimebundle_()
+        live = {"text/plain": repr(self), _WIDGET: still.pop(_WIDGET)}
+        line = {"text/plain": _STILL, "text/html": f'<p class="toylib-still">{_STILL}</p>'}
+        identifier = f"{self.model_id}-still"
+        _publish(live)
+        _publish(line)
+        _publish({"text/plain": repr(self)}, identifier)
+
+        def shown(*about: Any) -> None:  # JupyterLab draws the figure too, which must not delay the widget
+            self._plot.on_msg(shown, remove=True)
+            _publish(still, identifier, update=True)
+
+        self._plot.on_msg(shown)
+
+
 class Play(widgets.ToggleButton):
     """Play, which says Pause while a slider runs through its stops, and stays where that ends.
 
@@ -193,13 +260,24 @@ class Play(widgets.ToggleButton):
         super().close()
 
 
+def _request() -> dict[str, Any]:
+    """What the kernel is asked for now; nothing where none runs."""
+    return IPythonKernel.instance().get_parent() if IPythonKernel.initialized() else {}
+
+
+def _publish(data: dict[str, Any], identifier: str = "", *, update: bool = False) -> None:
+    """Add an output to what the kernel shows, or replace the one of an identifier."""
+    shell: Any = IPythonKernel.instance().shell
+    shell.display_pub.publish(data, transient={"display_id": identifier} if identifier else None, update=update)
+
+
 _closers: dict[str, tuple[str, list[Callable[[], None]]]] = {}
 """cell -> its last run, and how to close what that run made."""
 
 
 def close_when_run_again(close: Callable[[], None]) -> None:
     """Call `close` when the cell that is running now runs once more; without a kernel that names its cells, never."""
-    request: Any = IPythonKernel.instance().get_parent() if IPythonKernel.initialized() else {}
+    request = _request()
     cell, run = request.get("metadata", {}).get("cellId"), request.get("header", {}).get("msg_id")
     if cell is None:
         return

@@ -13,7 +13,7 @@ import numpy as np
 
 from toylib._checks import check_size
 from toylib.explorers._course import course
-from toylib.explorers._live import Plot, Soon, close_when_run_again, on_interrupt, parts
+from toylib.explorers._live import Plot, Shown, Soon, close_when_run_again, on_interrupt
 from toylib.explorers._session import Session, Settings
 from toylib.features import Features
 from toylib.figures import Axis, Drawing
@@ -58,7 +58,7 @@ _BUTTONS = {
 _LOOKS = {"layout": {"width": "345px"}, "style": {"description_width": "90px"}}
 
 
-class Trainer(widgets.VBox):
+class Trainer(Shown):
     """A model in training, as `train` makes it: sliders, buttons and one plot; a widget like others, for any box.
 
     Each button is a method too. `training.states` trains, in pieces of at most some hundredths of a second, between
@@ -96,7 +96,7 @@ class Trainer(widgets.VBox):
         self.kept: list[Run] = []
         self._task: asyncio.Task | None = None
         self._name, self._named_at = "", -np.inf
-        self._plot, self._message, self._redraw = Plot(self.drawing()), widgets.HTML(), Soon(self._show)
+        plot, self._message = Plot(self.drawing()), widgets.HTML()
         self._buttons = {name: widgets.Button(**look, layout={"width": "130px"}) for name, look in _BUTTONS.items()}
         for name, button in self._buttons.items():
             button.on_click(partial(lambda press, _: self._tried(press), getattr(self, name)))
@@ -105,7 +105,7 @@ class Trainer(widgets.VBox):
         wrap = {"flex_flow": "row wrap", "max_width": "720px"}
         controls = widgets.Box([*self.sliders.values(), self.optimizer], layout=wrap)
         buttons = widgets.Box([*self._buttons.values()], layout=wrap)
-        super().__init__([controls, buttons, self._message, self._plot], layout={"width": "100%", "min_width": "0"})
+        super().__init__([controls, buttons, self._message, plot], plot, Soon(self._show))
         self._say()
         close_when_run_again(self.close)
 
@@ -172,10 +172,6 @@ class Trainer(widgets.VBox):
         if self._task:
             self._task.cancel()
             self._task = None
-        self._redraw.cancel()
-        for widget in [*parts(self)][1:]:
-            widget.close()
-            widget.unobserve_all()
         super().close()
 
     @property
@@ -283,15 +279,6 @@ class Trainer(widgets.VBox):
     def __repr__(self) -> str:
         """Fixed, so that stored outputs compare."""
         return "<explorer: train>"
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        """The live widget; the drawing, for a page without a kernel; fixed text, so that stored outputs compare."""
-        self._redraw.flush()
-        return {
-            **(super()._repr_mimebundle_(**kwargs) or {}),
-            "text/plain": repr(self),
-            "application/vnd.plotly.v1+json": self._plot.drawing.figure().to_dict(),
-        }
 
 
 def _axis(name: str, stops: Sequence[float]) -> Axis:

@@ -14,6 +14,7 @@ export default {
     const plot = new Plot(box, model.get("_figure"))
     const move = change => plot.update(change)
     model.on("msg:custom", move)
+    plot.last.then(() => setTimeout(() => model.send("shown"), 1000))
     return () => {
       model.off("msg:custom", move)
       plot.remove()
