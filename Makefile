@@ -95,7 +95,7 @@ clean: ## remove .venv and .venv-peers, caches, screenshots and the site
 	@$(PIP_INSTALL) --require-hashes --requirement requirements.lock
 	@touch $@
 
-.venv/.installed: .venv/.locked pyproject.toml
+.venv/.installed: .venv/.locked pyproject.toml $(wildcard tools/environment/share/jupyter/labextensions/*/static/*)
 	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 

@@ -67,7 +67,7 @@ def _add_scripts(app: Sphinx, page: str, template: str, context: dict[str, Any],
     """Load plotly on pages with figures only, and let what folds be read out by what stands there."""
     context["body"] = context.get("body", "").replace(' aria-label="Toggle hidden content"', "")
     if '<figure class="live' in context["body"]:
-        for name in ("plotly.min.js", "colours.js", "plot.js", "figures.js"):
+        for name in ("plotly.min.js", "colours.js", "plot.js", "sliders.js", "figures.js"):
             app.add_js_file(name, loading_method="defer")
 
 

@@ -90,6 +90,7 @@ def address(tmp_path_factory, stored) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("lab") / "notebooks"
     shutil.copytree(Path(__file__).parents[1] / "notebooks", folder, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(stored, folder)
+    small.write_baked(folder)
     small.write_broken(folder)
     small.write_training(folder)
     small.write_turning(folder)

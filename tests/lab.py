@@ -34,6 +34,7 @@ from playwright.sync_api import BrowserContext, Locator, Page, sync_playwright
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)
 SCREENSHOTS = Path(__file__).parent / "screenshots"
+EXTENSIONS = Path(__file__).parents[1] / "tools" / "environment" / "share" / "jupyter" / "labextensions"
 TIMEOUT_S = 240  # for a whole notebook
 DRAWN_S = 20  # for one move of a slider, on a busy machine
 SETTINGS = {
@@ -71,6 +72,7 @@ def serve(folder: Path) -> Iterator[str]:
         "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
         "IPYTHONDIR": "ipython",
     }
+    shutil.copytree(EXTENSIONS, home / "data" / "labextensions")  # as it stands here, not as it was installed
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -211,12 +213,16 @@ class Lab:
         self.page.mouse.up()
 
     def scrub(self, plot: Locator, fraction: float) -> None:
-        """Drag the slider drawn by plotly itself to a fraction of its rail; it has no keyboard steps."""
-        rail, grip = plot.locator(".slider-rail-touch-rect"), plot.locator(".slider-grip-rect")
+        """Drag the slider of a stored figure to a fraction of its rail."""
+        rail = plot.locator("xpath=../..").get_by_role("slider")
         rail.scroll_into_view_if_needed()
-        rail, grip = rail.bounding_box(), grip.bounding_box()
-        target = rail["x"] + fraction * rail["width"]
-        self.drag(plot.locator(".slider-grip-rect"), target - grip["x"] - grip["width"] / 2)
+        box, last = rail.bounding_box(), int(rail.get_attribute("max"))
+        x, y = box["x"], box["y"] + box["height"] / 2
+        grip, room = 8, box["width"] - 16  # half of Chromium's thumb
+        self.page.mouse.move(x + grip + room * rail.evaluate("it => it.valueAsNumber") / last, y)
+        self.page.mouse.down()
+        self.page.mouse.move(x + grip + room * fraction, y, steps=5)
+        self.page.mouse.up()
 
     def eye(self, plot: Locator) -> dict[str, float]:
         """Read back from where a 3-D plot is seen."""

@@ -1,5 +1,8 @@
 """A small notebook with what ours have: an explorer, a drawing that scrubs, and a 3-D figure of plotly itself."""
 
+import base64
+import io
+import json
 import os
 import subprocess
 import sys
@@ -7,8 +10,12 @@ from pathlib import Path
 
 import nbformat
 import numpy as np
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from compare import PLOTLY
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
 from store import METADATA
+
+from toylib import figures
 
 STORE = Path(__file__).parents[1] / "tools" / "store.py"
 CURVES = np.float32([[0.0, 1.0, 3.0], [2.0, 0.5, -1.0], [0.25, 0.0, 1.5]])
@@ -64,6 +71,34 @@ turning = explore(spiral, play="step", step=range(20))
 line = explore(lambda size: Drawing([{"type": "scatter", "y": np.arange(size)}], {"height": 300}), size=[2, 3])
 widgets.HBox([turning, line])"""
     nbformat.write(new_notebook(cells=[new_code_cell(source)], metadata=METADATA), folder / "0_turning.ipynb")
+
+
+def write_baked(folder: Path) -> None:
+    """Write a notebook as JupyterLab saves it: figures beside their pictures, one that nothing can draw, and one that
+    moves in another way than ours."""
+
+    def line(slope):
+        texts = {"title": f"slope {slope}", "x_title": "x", "y_title": "y", "y_range": (0, 9)}
+        return figures.lines([0, 1], {"y": [0, slope]}, **texts)
+
+    baked = figures.frames(line, slope=[2, 5, 9], start={"slope": 5}).figure().to_dict()
+    button = {"buttons": [{"label": "other", "method": "restyle", "args": ["y", [[2, 1]]]}]}
+    other = {"data": [{"y": [1, 2]}], "layout": {"updatemenus": [button]}}
+    picture = base64.b64encode(png(2, 2)).decode()
+    bundles = [{PLOTLY: figure, "image/png": picture} for figure in (baked, {"data": [], "layout": None}, other)]
+    cells = [
+        new_code_cell(source, outputs=[new_output("display_data", bundle)])
+        for source, bundle in zip(("baked", "impossible", "other"), bundles, strict=True)
+    ]
+    notebook = new_notebook(cells=cells, metadata=METADATA)
+    (folder / "0_baked.ipynb").write_text(json.dumps(notebook, default=lambda array: array.tolist()))
+
+
+def png(width: int, height: int) -> bytes:
+    """A grey picture."""
+    stream = io.BytesIO()
+    Image.new("L", (width, height), 128).save(stream, "PNG")
+    return stream.getvalue()
 
 
 def write_broken(folder: Path) -> None:

@@ -176,7 +176,7 @@ def test_plotly_is_there_once_and_where_figures_are(site):
     assert with_figures == {"index.html", *(f"{name}.html" for name in NOTEBOOKS)}
 
 
-OURS = ["plotly.min.js", "colours.js", "plot.js", "figures.js"]
+OURS = ["plotly.min.js", "colours.js", "plot.js", "sliders.js", "figures.js"]
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)

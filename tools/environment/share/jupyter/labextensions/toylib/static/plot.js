@@ -1,0 +1,1 @@
+../../../../../../../toylib/explorers/plot.js

@@ -1,0 +1,1 @@
+../../../../../../../docs/_static/sliders.js
