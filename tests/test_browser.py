@@ -133,6 +133,9 @@ def test_every_figure_is_drawn_without_a_complaint(small):
 @in_the_small_one
 def test_a_run_that_is_reopened_shows_its_drawings(small, context, address):
     """After all others of the page: its kernel ends."""
+    index = next(i for i, c in enumerate(small.notebook().cells) if "explorer = explore(" in c.source)
+    outputs = f"{CURRENT}.content.model.toJSON().cells[{index}].outputs"
+    small.page.wait_for_function(f"{outputs}.some(o => {PLOTLY!r} in o.data)")  # a second after the widget is shown
     small.page.evaluate("jupyterapp.commands.execute('docmanager:save').then(() => null)")
     small.page.evaluate(f"{CURRENT}.sessionContext.shutdown()")
     with opened(context, address, "0_small.ipynb") as lab:
