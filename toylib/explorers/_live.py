@@ -45,10 +45,8 @@ class Plot(anywidget.AnyWidget):
 
     _esm = "\n".join(
         [
-            "if (!window.Plotly) {",  # once a page, however many plots it has
-            _script("package_data/plotly.min.js", "plotly"),
-            "}",
-            "const Plotly = window.Plotly",  # JupyterLab's own, which draws figures, takes that name when it comes
+            # As text, which live.js runs once a page: a widget whose script takes two seconds fails on a slow machine.
+            f"const PLOTLY = {json.dumps(_script('package_data/plotly.min.js', 'plotly'), ensure_ascii=False)}",
             f"const DARK = {json.dumps(DARK)}",
             _script("plot.js"),
             _script("live.js"),

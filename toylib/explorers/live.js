@@ -1,5 +1,13 @@
 
-// The view of `_live.Plot`. Above are plotly.js, which names itself on the window, `DARK`, and plot.js.
+// The view of `_live.Plot`. Above are the text of plotly.js, `DARK`, and plot.js, which draws by `Plotly`.
+
+let Plotly
+
+// plotly.js names itself on the window, where JupyterLab's own, which draws figures, takes that name when it comes.
+const run = async source => {
+  await import(URL.createObjectURL(new Blob([source], { type: "text/javascript" })))
+  return window.Plotly
+}
 
 export default {
   // A view made later starts from what is shown by then.
@@ -7,7 +15,8 @@ export default {
     model.on("msg:custom", change => apply(model.get("_figure"), change))
   },
 
-  render({ model, el }) {
+  async render({ model, el }) {
+    Plotly = await (window.toylibPlotly ??= run(PLOTLY))
     const box = document.createElement("div")
     box.style.minWidth = "320px"
     el.append(box)
