@@ -1,25 +1,39 @@
-"""Time per sample of the attacks, beside foolbox's projected gradient attack and the time of the products alone.
+"""Attacks on a thousand inputs, beside foolbox, the same search in PyTorch, and the time of the products alone.
 
-The reference design: n = 100, m = 20, a model trained at 1/p = 10, 128 inputs, norm 0.1 E‖x‖; 40 steps from 13 starts.
-The peer is foolbox's L2 PGD with as many steps, from one random start, on the same loss, so its time is multiplied by
-13. The limit of a search is the time that its products with W take at the measured rate: two products forward and two
-backward, a step and start. `worst_case` has no peer; its rows are ratios to our own PGD.
+The reference design: n = 100, m = 20, a model trained at 1/p = 10, norm 0.1 E‖x‖; 40 steps from 13 starts.
+Inputs are attacked a few at a time (`jax.lax.map`), in a thread for each core, as training shares its models out.
+
+- *foolbox*: its L2 PGD with as many steps from one random start, on the same loss; its time and its search are repeated
+  13 times, and the best of 13 counts.
+- *PyTorch*: the search of `pgd` batched over starts and inputs, with autograd, and compiled with a gradient written out
+  (benchmarks/peers.py); it takes `make bench-peers`.
+- *products*, the limit: two products with W forward and two back, a step and start, at the rate of large matrices.
+- *gain*: the mean over inputs of what the attack adds to the error, beside that of `pgd`, whose starts are others.
+
+`worst_case` has no peer: its rows are inputs a second, beside `pgd`, and how far its two bounds are apart: what the
+certificate leaves open, as a share of the upper bound.
 """
 
 import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
+from benchmarks._peers import Peers, peers
 from benchmarks._timing import matmul_rate, seconds
-from toylib.attacks import analytic, latent, pgd, worst_case
+from toylib.attacks import analytic, error, latent, pgd, worst_case
 from toylib.features import Independent
 from toylib.model import Params
 from toylib.training import train
+from toylib.training._parts import cores
 
-SAMPLES, STEPS, STARTS, S = 128, 40, 13, 0.9
+SAMPLES, STEPS, STARTS, S = 1000, 40, 13, 0.9
+BATCH = 1  # inputs at a time: more of them leave the cache
 
 
 def train_points(n: int, m: int) -> tuple[Params, jax.Array, float]:
@@ -31,14 +45,20 @@ def train_points(n: int, m: int) -> tuple[Params, jax.Array, float]:
     return run.params, x, float(0.1 * features.mean_norm(S))
 
 
-def each(attack, x: jax.Array, batch: int = 8) -> float:
-    """Seconds a sample of an attack on all inputs."""
-    attacked = jax.jit(lambda x: jax.lax.map(attack, x, batch_size=batch))
-    return seconds(lambda: attacked(x)) / len(x)
+def each(attack: Callable, x: jax.Array, batch: int) -> tuple[float, jax.Array]:
+    """Seconds of an attack on all inputs, and what it returns."""
+    attacked = jax.jit(lambda part: jax.lax.map(attack, part, batch_size=batch))
+    parts = jnp.array_split(x, cores())
+
+    def run() -> list:
+        with ThreadPoolExecutor(len(parts)) as executor:
+            return list(executor.map(lambda part: jax.block_until_ready(attacked(part)), parts))
+
+    return seconds(run), jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *run())
 
 
-def foolbox_pgd(params: Params, x: jax.Array, radius: float) -> float:
-    """Seconds a sample of foolbox's L2 PGD from one random start."""
+def foolbox_pgd(params: Params, x: jax.Array, radius: float) -> tuple[float, jax.Array]:
+    """Seconds of foolbox's L2 PGD from one random start, times 13, and the best of 13 attacks on each input."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import eagerpy as ep
@@ -54,32 +74,48 @@ def foolbox_pgd(params: Params, x: jax.Array, radius: float) -> float:
 
     model = foolbox.JAXModel(reconstruct, bounds=(-1e3, 1e3))
     attack = Attack(rel_stepsize=0.1, steps=STEPS, random_start=True)
-    labels = jnp.zeros(len(x), int)
-    criterion = foolbox.criteria.Misclassification(labels)
-    return seconds(lambda: attack.run(model, x, criterion, epsilon=radius)) / len(x)
+    criterion = foolbox.criteria.Misclassification(jnp.zeros(len(x), int))
+    found = [attack.run(model, x, criterion, epsilon=radius) - x for _ in range(STARTS)]
+    errors = jnp.stack([jax.vmap(partial(error, params))(x, delta) for delta in found])
+    best = jnp.stack(found)[errors.argmax(0), jnp.arange(len(x))]
+    return STARTS * seconds(lambda: attack.run(model, x, criterion, epsilon=radius)), best
+
+
+def searched(found: Peers, mode: str, params: Params, x: jax.Array, radius: float) -> tuple[float, np.ndarray]:
+    """Seconds of the search in PyTorch, the least of three, and its attacks."""
+    request = {"do": "search", "mode": mode, "steps": STEPS, "restarts": STARTS - 3, "seed": 0, "radius": radius}
+    runs = [found.ask(request, W=params.W, b=params.b, x=x) for _ in range(3)]
+    took, end = min(runs, key=lambda run: run[0])
+    return took, end["delta"]
 
 
 def main() -> None:
     """Print the table."""
     params, x, radius = train_points(100, 20)
     key, rate = jax.random.key(2), matmul_rate()
-    limit = STEPS * STARTS * 4 * 2 * params.W.size / rate
-    peer = STARTS * foolbox_pgd(params, x, radius)
-    ours = {
-        "pgd": each(lambda v: pgd(params, v, radius, key=key), x),
-        "latent": each(lambda v: latent(params, v, radius, key=key), x),
-        "analytic, ±": each(lambda v: analytic(params, v, radius, signs="±"), x),
-    }
+    limit = SAMPLES * STEPS * STARTS * 4 * 2 * params.W.size / rate
+    runs = {"foolbox, best of 13": foolbox_pgd(params, x, radius)}
+    with peers() as found:
+        for mode in ("plain", "compiled") if found else ():
+            runs[f"PyTorch, {mode}"] = searched(found, mode, params, x, radius)
+    runs["pgd"] = each(lambda v: pgd(params, v, radius, key=key), x, BATCH)
+    runs["latent"] = each(lambda v: latent(params, v, radius, key=key), x, BATCH)
+    runs["analytic, ±"] = each(lambda v: analytic(params, v, radius, signs="±"), x, BATCH)
+    clean = jax.vmap(partial(error, params))(x, 0 * x)
+    gains = {name: jax.vmap(partial(error, params))(x, jnp.asarray(d)) - clean for name, (_, d) in runs.items()}
+    ours, best = runs["pgd"][0], gains["pgd"].mean()
     print(f"attacks, n = 100, m = 20, {STEPS} steps from {STARTS} starts; products run at {rate / 1e9:.0f} GFLOP/s")
-    print(f"  {'':24}{'ms per sample':>14}{'of foolbox':>12}{'of the products':>17}")
-    for name, time in {"foolbox L2 PGD, × starts": peer, **ours}.items():
-        print(f"  {name:24}{1e3 * time:14.2f}{time / peer:12.2f}{time / limit:17.1f}")
-    print(f"  {'':24}{'ms per sample':>14}{'of our pgd':>12}")
+    print(f"  {'':24}{'inputs a second':>16}{'time, of pgd':>14}{'of the products':>17}{'gain, of pgd':>14}")
+    for name, (took, _) in runs.items():
+        gain = gains[name].mean() / best
+        print(f"  {name:24}{SAMPLES / took:16,.0f}{took / ours:14.2f}{took / limit:17.1f}{gain:14.4f}")
+    print(f"  {'':24}{'inputs a second':>16}{'time, of pgd':>14}{'left open':>17}")
     for n, m in ((6, 2), (6, 3), (100, 20)):
         params, x, radius = train_points(n, m)
-        search = each(lambda v, p=params, r=radius: pgd(p, v, r, key=key), x)
-        bracket = each(partial(worst_case, params, radius=radius), x, batch=1 if m <= 3 else 8)
-        print(f"  {f'worst_case, m = {m}':24}{1e3 * bracket:14.2f}{bracket / search:12.2f}")
+        search, _ = each(lambda v, p=params, r=radius: pgd(p, v, r, key=key), x, BATCH)
+        bracket, (low, high) = each(partial(worst_case, params, radius=radius), x, 1 if m <= 3 else BATCH)
+        width = jnp.mean((high - low) / jnp.maximum(high, 1e-12))
+        print(f"  {f'worst_case, m = {m}':24}{SAMPLES / bracket:16,.0f}{bracket / search:14.2f}{width:17.1e}")
 
 
 if __name__ == "__main__":

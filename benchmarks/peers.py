@@ -1,12 +1,16 @@
-"""Training in PyTorch, to compare with: run by the environment of `make bench-peers`, one request per line of stdin.
+"""Training and an attack in PyTorch, to compare with: run in the environment of `make bench-peers` by `_peers.py`.
 
 `plain` is the loop of public notebooks: all models side by side, (batch, models, features), samples of their own, two
 products by einsum. `compiled` is the best that we could write: features as rows, one stream for all models, as toylib
 has it, torch.compile over draw and loss, and fused Adam. Both minimise the same loss, summed over features and models
 and averaged over the batch, with Adam without decay.
 
-A request is a JSON object: mode, sizes (n_features, n_hidden, set_size, densities, models, batch), steps, seed, and the
-files with the initial W and b and for the final ones. The answer is a line with the seconds that the steps took.
+`Search` is `attacks.pgd` for many inputs at once, batched over starts and inputs: with the same starts, steps and
+projection. Its gradient is taken by autograd, or written out and compiled, which is the best that we could write.
+
+A request is a line of JSON: what to do ("train" with mode, sizes, steps and seed, or "search" with mode, radius, steps,
+restarts and seed), and the files with the arrays that it takes and for those that it makes. The answer is a line with
+the seconds that it took.
 """
 
 import json
@@ -68,23 +72,112 @@ class Loop:
         return time.perf_counter() - start
 
 
+class Search:
+    """Projected gradient ascent on the error of a model, for many inputs at once."""
+
+    def __init__(self, mode: str) -> None:
+        """Make a search; `compiled` compiles at its first step."""
+        self.step = torch.compile(self.ascend) if mode == "compiled" else self.ascend
+        self.slope = self.written_out if mode == "compiled" else self.by_autograd
+
+    def begin(self, W: torch.Tensor, b: torch.Tensor, x: torch.Tensor, radius: float, seed: int) -> None:
+        """Take a model, W (m, n), inputs (N, n) and the norm of their attacks."""
+        self.W, self.b, self.x, self.radius = W, b, x, radius
+        torch.manual_seed(seed)
+
+    def error(self, delta: torch.Tensor) -> torch.Tensor:
+        """Of attacks (..., N, n): ‖x - x̂(x + δ)‖², (..., N)."""
+        out = torch.relu(((self.x + delta) @ self.W.T) @ self.W + self.b)
+        return (out - self.x).square().sum(-1)
+
+    def by_autograd(self, delta: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Errors and their gradients."""
+        delta = delta.detach().requires_grad_(True)
+        error = self.error(delta)
+        (gradient,) = torch.autograd.grad(error.sum(), delta)
+        return error.detach(), gradient
+
+    def written_out(self, delta: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The same, without a tape."""
+        pre = ((self.x + delta) @ self.W.T) @ self.W + self.b
+        off = torch.relu(pre) - self.x
+        return off.square().sum(-1), ((2 * off * (pre > 0)) @ self.W.T) @ self.W
+
+    def ascend(
+        self, q: torch.Tensor, slope: torch.Tensor, best: torch.Tensor, highest: torch.Tensor, size: torch.Tensor
+    ):
+        """A step of this size in units of the radius."""
+        q = q + size * unit(slope)
+        q = q / torch.linalg.vector_norm(q, dim=-1, keepdim=True).clamp_min(1.0)
+        error, slope = self.slope(self.radius * q)
+        better = error > highest
+        return q, slope, torch.where(better[..., None], q, best), torch.maximum(highest, error)
+
+    def starts(self, restarts: int) -> torch.Tensor:
+        """Nothing, random directions, the gradient, and the most harmful feature with either sign, (starts, N, n)."""
+        zero = torch.zeros(1, *self.x.shape)
+        pre = (self.x @ self.W.T) @ self.W + self.b
+        pushed = [torch.relu(pre[:, None] + s * self.radius * (self.W.T @ self.W)) - self.x[:, None] for s in (1, -1)]
+        up, down = (each.square().sum(-1) for each in pushed)
+        feature = torch.maximum(up, down).argmax(1, keepdim=True)
+        sign = torch.where(up.gather(1, feature) >= down.gather(1, feature), 1.0, -1.0)
+        one = zero[0].scatter(1, feature, sign)[None]
+        return torch.cat([zero, unit(torch.randn(restarts, *self.x.shape)), unit(self.slope(zero)[1]), one])
+
+    def run(self, steps: int, restarts: int) -> torch.Tensor:
+        """The best attack found on each input, (N, n)."""
+        q = self.starts(restarts)
+        highest, slope = self.slope(self.radius * q)
+        best = q
+        for t in range(steps):
+            q, slope, best, highest = self.step(q, slope, best, highest, torch.tensor(2 * (1 - t / steps)))
+        index = highest.argmax(0)[None, :, None].expand(1, *self.x.shape)
+        return self.radius * best.gather(0, index)[0]
+
+
+def unit(v: torch.Tensor) -> torch.Tensor:
+    """Vectors of length 1, or 0 where there is no direction."""
+    return v / torch.linalg.vector_norm(v, dim=-1, keepdim=True).clamp_min(1e-30)
+
+
+def train(
+    request: dict, start: dict[str, torch.Tensor], loops: dict[str, Loop]
+) -> tuple[float, dict[str, torch.Tensor]]:
+    """Train the models W (models, m, n), b (models, n)."""
+    name = json.dumps([request["mode"], request["sizes"]])
+    if name not in loops:
+        loops[name] = Loop(request["mode"], request["sizes"])
+        loops[name].steps(3)
+    loop = loops[name]
+    loop.begin(start["W"].transpose(1, 2), start["b"], request["seed"])
+    return loop.steps(request["steps"]), {"W": loop.W.detach().transpose(1, 2), "b": loop.b.detach()}
+
+
+def search(request: dict, start: dict[str, torch.Tensor], searches: dict[str, Search]) -> tuple[float, dict]:
+    """Attack the inputs x (N, n) of a model W (m, n), b (n,)."""
+    mode, sizes = request["mode"], (request["steps"], request["restarts"])
+    new = mode not in searches
+    found = searches.setdefault(mode, Search(mode))
+    found.begin(start["W"], start["b"], start["x"], request["radius"], request["seed"])
+    if new:
+        found.run(*sizes)  # compiles
+    begin = time.perf_counter()
+    delta = found.run(*sizes)
+    return time.perf_counter() - begin, {"delta": delta}
+
+
 def main() -> None:
     """Answer requests until stdin ends."""
     torch.set_num_threads(int(sys.argv[1]))
-    loops: dict[str, Loop] = {}
     print(json.dumps({"torch": torch.__version__}), flush=True)
+    kept: dict[str, dict] = {"train": {}, "search": {}}
     for line in sys.stdin:
         request = json.loads(line)
-        name = json.dumps([request["mode"], request["sizes"]])
-        if name not in loops:
-            loops[name] = Loop(request["mode"], request["sizes"])
-            loops[name].steps(3)
-        loop = loops[name]
-        with np.load(request["start"]) as start:  # W (models, m, n), b (models, n)
-            loop.begin(torch.tensor(start["W"]).transpose(1, 2), torch.tensor(start["b"]), request["seed"])
-        took = loop.steps(request["steps"])
-        if request.get("end"):
-            np.savez(request["end"], W=loop.W.detach().transpose(1, 2).numpy(), b=loop.b.detach().numpy())
+        with np.load(request["start"]) as arrays:
+            start = {name: torch.tensor(array) for name, array in arrays.items()}
+        do = {"train": train, "search": search}[request["do"]]
+        took, end = do(request, start, kept[request["do"]])
+        np.savez(request["end"], **{name: array.numpy() for name, array in end.items()})
         print(json.dumps({"seconds": took}), flush=True)
 
 

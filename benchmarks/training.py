@@ -13,12 +13,9 @@ thread, and their thresholds. The rest are passes over (n, batch): bias, ReLU, e
 
 import datetime
 import json
-import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 import plotly.graph_objects as go
 
+from benchmarks._peers import Peers, peers
 from benchmarks._timing import machine, once, spread
 from toylib.features import Correlated, Features, Independent
 from toylib.figures.style import BLUE, MUTED, ORANGE, PINK, THEME, WIDTH
@@ -35,7 +33,6 @@ from toylib.training import Run, train_ensemble
 from toylib.training._parts import cores
 
 HERE = Path(__file__).parent
-PEERS = HERE.parent / ".venv-peers" / "bin" / "python"
 STORED, DRAWN = HERE.parent / "docs" / "speed.json", HERE.parent / "docs" / "_static" / "speed.png"
 BATCH, ROUNDS, KEY = 1024, 7, jax.random.key(2511)
 MODES = "plain", "compiled"
@@ -153,45 +150,12 @@ def draws(size: Size) -> Callable[[jax.Array, jax.Array], jax.Array]:
 # The peers
 
 
-class Peers:
-    """The loops of benchmarks/peers.py in a process of their own."""
-
-    def __init__(self, process: subprocess.Popen, folder: Path) -> None:
-        """Take the process, and wait until it has loaded PyTorch."""
-        self.process, self.folder = process, folder
-        self.version = self._answer()["torch"]
-
-    def _answer(self) -> dict[str, Any]:
-        if not (line := self.process.stdout.readline()):
-            sys.exit("the peers stopped; what they said stands above")
-        return json.loads(line)
-
-    def train(self, mode: str, size: Size, steps: int, seed: int = 0) -> tuple[float, Params]:
-        """Seconds of so many steps, and the models after them, (densities · models, ...)."""
-        start, end = self.folder / "start.npz", self.folder / "end.npz"
-        np.savez(start, **{k: np.reshape(v, (size.members, *v.shape[3:])) for k, v in size.start()._asdict().items()})
-        request = {"mode": mode, "sizes": size.request(), "steps": steps, "seed": seed}
-        self.process.stdin.write(json.dumps(request | {"start": str(start), "end": str(end)}) + "\n")
-        self.process.stdin.flush()
-        took = self._answer()["seconds"]
-        with np.load(end) as found:
-            return took, Params(jnp.asarray(found["W"]), jnp.asarray(found["b"]))
-
-
-@contextmanager
-def peers() -> Iterator[Peers | None]:
-    """The peers, or None where there is no environment for them."""
-    if not PEERS.exists():
-        print("without PyTorch: `make bench-peers` makes an environment for it")
-        yield None
-        return
-    command = [str(PEERS), str(HERE / "peers.py"), str(cores())]
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process,
-    ):
-        yield Peers(process, Path(folder))
-        process.stdin.close()
+def peer_train(found: Peers, mode: str, size: Size, steps: int, seed: int = 0) -> tuple[float, Params]:
+    """Seconds of so many steps in PyTorch, and the models after them, (densities · models, ...)."""
+    start = {name: np.reshape(leaf, (size.members, *leaf.shape[3:])) for name, leaf in size.start()._asdict().items()}
+    request = {"do": "train", "mode": mode, "sizes": size.request(), "steps": steps, "seed": seed}
+    took, end = found.ask(request, **start)
+    return took, Params(jnp.asarray(end["W"]), jnp.asarray(end["b"]))
 
 
 # The table
@@ -210,7 +174,7 @@ def measure(found: Peers | None) -> dict[str, dict[str, dict[str, float]]]:
         for mode in MODES if found else ():
             timed[mode] = (
                 size.peer_steps,
-                lambda mode=mode, size=size: found.train(mode, size, size.peer_steps)[0],
+                lambda mode=mode, size=size: peer_train(found, mode, size, size.peer_steps)[0],
             )
         for _, function in timed.values():
             function()  # compiles
@@ -244,7 +208,7 @@ def losses() -> None:
             mean, deviation = ours.mean(0), ours.std(0, ddof=1)
             print(f"{name}: population loss after 2,000 steps, toylib on 8 streams {mean.mean():.5f}")
             for mode in MODES:
-                theirs = size.loss(found.train(mode, size, 2000, seed=1)[1])
+                theirs = size.loss(peer_train(found, mode, size, 2000, seed=1)[1])
                 off = np.abs(theirs - mean) / deviation
                 inside = np.mean((theirs >= ours.min(0)) & (theirs <= ours.max(0)))
                 print(
