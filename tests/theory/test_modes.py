@@ -229,12 +229,12 @@ GROWS = "a mode of strength 0 never grows, and one of 1 is grown"
         (
             lambda: theory.mode_rates(0.5, -0.1),
             ValueError,
-            "learning_rate must be at least 0 and finite in single precision, got -0.1; it is a step size",
+            "learning_rate must be at least 0 and finite, got -0.1; it is a step size",
         ),
         (
             lambda: theory.mode_rates(0.5, np.nan),
             ValueError,
-            "learning_rate must be at least 0 and finite in single precision, got nan; it is a step size",
+            "learning_rate must be at least 0 and finite, got nan; it is a step size",
         ),
         (
             lambda: theory.mode_rates(0.5, np.array([0.1])),
@@ -244,12 +244,12 @@ GROWS = "a mode of strength 0 never grows, and one of 1 is grown"
         (
             lambda: theory.mode_half_time(0.1, 0.0),
             ValueError,
-            "rate must be above 0 and finite in single precision, got 0; a mode that does not grow has no half-time",
+            "rate must be above 0 and finite, got 0; a mode that does not grow has no half-time",
         ),
         (
             lambda: theory.mode_strength(3, 0.1, np.inf),
             ValueError,
-            "rate must be finite in single precision, got inf; take it from mode_rates",
+            "rate must be finite, got inf; take it from mode_rates",
         ),
         (
             lambda: theory.growth(np.ones((3, 6)), np.eye(5), 0.1),
@@ -264,7 +264,7 @@ GROWS = "a mode of strength 0 never grows, and one of 1 is grown"
         (
             lambda: theory.growth(np.ones((3, 6)), np.eye(6), -1),
             ValueError,
-            "learning_rate must be at least 0 and finite in single precision, got -1; it is a step size",
+            "learning_rate must be at least 0 and finite, got -1; it is a step size",
         ),
         (lambda: theory.mode_half_time(1.0, 0.1), ValueError, f"start must lie in (0, 1), got 1; {GROWS}"),
         (lambda: theory.mode_strength(0, 0.0, 0.1), ValueError, f"start must lie in (0, 1), got 0; {GROWS}"),
