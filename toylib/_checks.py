@@ -41,7 +41,7 @@ def check_size(name: str, value: Any, *, least: int = 1, most: int = 2**31 - 1, 
 
 def check_batch(batch_size: Any, numbers: int) -> int:
     """Return the size of a batch whose samples take so many random numbers each; all together must be below 2³¹."""
-    batch_size = check_size("batch_size", batch_size)
+    batch_size = check_size("batch_size", batch_size, most=2**63 - 1)
     if batch_size * numbers >= 2**31:
         raise ValueError(
             f"batch_size must be below 2³¹/{numbers}, by the numbers drawn for a sample, got {batch_size}; draw "
