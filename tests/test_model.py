@@ -294,7 +294,7 @@ ROWS = "its rows are samples, so one sample is x[None]"
         (
             GOOD,
             X,
-            {"importance": 1j * jnp.ones(6)},
+            {"importance": jnp.ones(6, jnp.complex64)},
             TypeError,
             "importance must be a floating-point array, got complex64; convert it to jnp.float32",
         ),

@@ -258,7 +258,7 @@ def test_attacks_check_model_sample_and_radius(attack):
             "x must be in single precision, got bfloat16; convert it to jnp.float32",
         ),
         (
-            (PARAMS._replace(W=PARAMS.W + 1j), x, 1.0),
+            (PARAMS._replace(W=PARAMS.W.astype(jnp.complex64)), x, 1.0),
             TypeError,
             "W must be a floating-point array, got complex64; convert it to jnp.float32",
         ),

@@ -226,7 +226,9 @@ class Features(ABC):
         octahedron then comes out within 0.1 % and that of collapsed sets within 0.01 %. Elsewhere one Sobol sequence
         runs over gates and values alike, and at small p, where few nodes are active, its error is that of sampling:
         with 100 features, p = 0.1 and 1,024 nodes the mean norm is off by 0.2 %, single second moments by up to 40 %.
-        With more than 21,201 gates and values together, to which the sequence is known, the nodes are pseudo-random.
+        With more than 21,201 gates and values together, to which the sequence is known, the nodes are pseudo-random,
+        from a fixed key, and so is the error: with 12,000 features, p = 0.01 and 1,024 nodes the mean norm and the loss
+        of a constant output are off by 0.02 %, single second moments by 40 % in the root mean square.
 
         Args:
             S: probability that a gate is off, in [0, 1); may be traced.
