@@ -162,6 +162,11 @@ def eliminated(found: Superposition, kept_saving: ArrayLike, n_hidden: int) -> n
         ValueError, TypeError: m below 1 or not an integer, a model that diverged.
     """
     _check_found(found)
+    if np.shape(kept_saving) != np.shape(found.kept):
+        raise ValueError(
+            f"kept_saving must have a share for each model, shape {np.shape(found.kept)}, got {np.shape(kept_saving)}; "
+            "pass saving of the same models"
+        )
     kept, dimensionality, interference = (np.asarray(a) for a in (found.kept, found.dimensionality, found.interference))
     clean = (dimensionality > CLEAN_DIMENSIONALITY) & (interference < CLEAN_INTERFERENCE)
     return (kept == check_size("n_hidden", n_hidden)) & clean & ~given_up(kept_saving)
