@@ -283,6 +283,43 @@ ROWS = "its rows are samples, so one sample is x[None]"
             ValueError,
             "importance must have shape (6), got (5,); it is one factor per feature",
         ),
+        (
+            GOOD,
+            X,
+            {"importance": jnp.array([1.0, 1, -0.5, 1, 1, 1])},
+            ValueError,
+            "importance must be at least 0 and finite in single precision, got -0.5; it is one factor per feature, 0 "
+            "for none",
+        ),
+        (
+            GOOD,
+            X,
+            {"importance": jnp.ones(6, jnp.complex64)},
+            TypeError,
+            "importance must be a floating-point array, got complex64; convert it to jnp.float32",
+        ),
+        (
+            GOOD,
+            X,
+            {"linear": "no"},
+            TypeError,
+            "linear must be True or False, got 'no'; pass a bool, known before tracing",
+        ),
+        (GOOD, X.T, {}, ValueError, f"x must have shape (any, 6), got (6, 4); its transpose fits; {WIDTH}"),
+        (
+            Params(GOOD.W.T, GOOD.b),
+            X,
+            {},
+            ValueError,
+            "b must have shape (3), got (6,); W (6, 3) has 3 features, its columns; pass W.T, which has 6",
+        ),
+        (
+            GOOD,
+            np.full((4, 6), 1e39),
+            {},
+            ValueError,
+            "x must be finite in single precision, got 1e+39; scale it down",
+        ),
     ],
 )
 def test_loss_checks_its_arguments(params, x, options, error, message):

@@ -6,6 +6,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from toylib._checks import check_flag
+
 
 class _Output:
     """A file for the bar of a notebook: an output of the cell, which is empty again when the bar is closed.
@@ -42,6 +44,7 @@ def bar(total: int, unit: str, progress: bool | None, *, initial: int = 0) -> tq
             TQDM_DISABLE is set; False does not.
         initial: units done before; they do not count for the time left.
     """
+    progress = None if progress is None else check_flag("progress", progress)
     # tqdm heeds TQDM_DISABLE, its variable for hiding the bars of a whole session, only where `disable` is not given.
     hidden = progress is False or (progress is None and os.environ.get("TQDM_DISABLE", "0") not in ("", "0"))
     delay = 0.0 if progress else 1.0

@@ -12,7 +12,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from toylib._checks import check_array, check_key, check_model, check_real, check_size, is_traced
+from toylib._checks import (
+    check_array,
+    check_flag,
+    check_key,
+    check_model,
+    check_params,
+    check_real,
+    check_size,
+    is_traced,
+)
 
 
 class Params(NamedTuple):
@@ -77,9 +86,9 @@ def reconstruct(params: Params, x: jax.Array, *, linear: bool = False) -> jax.Ar
     >>> reconstruct(Params(jnp.eye(2, 3), jnp.zeros(3)), jnp.array([0.5, 0.25, 1.0])).tolist()
     [0.5, 0.25, 0.0]
     """
-    check_model(params, x, (*jnp.shape(x)[:-1], None))
+    check_model(params, x, (*np.shape(x)[:-1], None))
     z = (x @ params.W.T) @ params.W + jnp.broadcast_to(params.b, x.shape)
-    return z if linear else relu(z)
+    return z if check_flag("linear", linear) else relu(z)
 
 
 def relu(z: jax.Array) -> jax.Array:
@@ -126,15 +135,17 @@ def loss(
         A scalar; NaN where x or the model has NaN, or ‖W‖²_F overflows.
 
     Raises:
-        ValueError, TypeError: ranks or widths that do not fit, or weights that do not sum to 1.
+        ValueError, TypeError: ranks or widths that do not fit, weights that do not sum to 1, a negative importance.
     """
     _check_batch(params, x, target, weights)
     if importance is not None:
-        check_array("importance", importance, (x.shape[1],), "it is one factor per feature")
+        of_features = "it is one factor per feature"
+        check_array("importance", importance, (x.shape[1],), of_features)
+        check_real("importance", importance, f"{of_features}, 0 for none", least=0, ndim=1)
     W, columns = params.W, x.T
     z = (W.T @ W) @ columns if W.shape[1] <= 2 * W.shape[0] else W.T @ (W @ columns)
     z = z + params.b[:, None]
-    error = jnp.square((z if linear else jax.nn.relu(z)) - (x if target is None else target).T)
+    error = jnp.square((z if check_flag("linear", linear) else jax.nn.relu(z)) - (x if target is None else target).T)
     by_sample = error.sum(0) if importance is None else importance @ error
     total = by_sample @ (jnp.full(len(x), 1 / len(x)) if weights is None else weights)
     return total + unknown(params, x)
@@ -184,6 +195,7 @@ def _largest(found: jax.Array) -> jax.Array:
 
 def readouts(params: Params | Classifier) -> jax.Array:
     """R (m, n) of a classifier, which is W where it has none of its own."""
+    check_params(params)
     return params.R if isinstance(params, Classifier) else params.W
 
 
@@ -206,7 +218,7 @@ def logits(params: Params | Classifier, x: jax.Array, *, class_size: int = 1) ->
     >>> logits(model, jnp.array([0.25, 1.0])).tolist()
     [1.0, 1.0]
     """
-    check_model(params, x, (*jnp.shape(x)[:-1], None))
+    check_model(params, x, (*np.shape(x)[:-1], None))
     check_array("R", readouts(params), params.W.shape, "each feature has a column of R, as of W")
     found = (x @ params.W.T) @ readouts(params)
     return evidence(found + jnp.broadcast_to(params.b, found.shape), class_size=class_size)
@@ -259,5 +271,5 @@ def _check_batch(
         return
     check_array("weights", weights, (len(x),), "they are one per sample")
     check_real("weights", weights, "they are the shares of the samples", least=0, ndim=1)
-    if not is_traced(weights) and abs((total := float(np.asarray(weights).sum())) - 1) > 1e-4:
+    if not is_traced(weights) and abs((total := float(np.asarray(weights, np.float64).sum())) - 1) > 1e-4:
         raise ValueError(f"weights must sum to 1, got sum {total:.6g}; divide them by their sum")

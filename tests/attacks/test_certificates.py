@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from attacked import BATCH, INPUTS
 from brute import DENSITIES, WIDE, Case
+from jax.extend.core import jaxprs_in_params
 from scipy.optimize import brentq
 
 from toylib.attacks import _certificates as certificates
-from toylib.attacks import worst_case
+from toylib.attacks import _margin, audit, error, worst_case
+from toylib.model import Params
 
 TRIES = 10_000  # on each input
 SHARES = (0.1, 1.0)  # radii, in units of the mean norm
@@ -172,6 +174,46 @@ def test_interval_in_four_dimensions_against_brute_force():
     lower, best, upper = np.array(found).T + 1e-9
     assert np.median(lower / best) > 0.999
     assert np.median(upper / best) < 1.2
+
+
+# Precision
+
+
+def precisions(jaxpr):
+    """The precision of every product in a program, and in the programs inside of it."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "dot_general":
+            yield equation.params["precision"]
+        for inner in jaxprs_in_params(equation.params):
+            yield from precisions(inner)
+
+
+CERTIFIED = {
+    "worst case": lambda params, X: worst_case(params, X[0], 0.1),
+    "audit": lambda params, X: audit(params, X, 0.1, key=jax.random.key(0)),
+    "least flip": lambda params, X: _margin._rivals(params, X[0]),
+}
+
+
+@pytest.mark.parametrize(("name", "m"), [("worst case", 3), ("worst case", 5), ("audit", 3), ("least flip", 3)])
+def test_products_of_certificates_have_all_digits_on_any_device(name, m):
+    """Also where the session asks for less, as a device may by default: nothing else has them then."""
+    params, X = Params(jnp.ones((m, 6)), jnp.zeros(6)), jnp.ones((2, 6))
+    with jax.default_matmul_precision("bfloat16"):
+        found = {*precisions(jax.make_jaxpr(lambda X: CERTIFIED[name](params, X))(X).jaxpr)}
+        other = {*precisions(jax.make_jaxpr(lambda x: error(params, x, 0.1 * x))(X[0]).jaxpr)}
+    assert found == {(jax.lax.Precision.HIGHEST,) * 2}
+    assert other == {(jax.lax.Precision.DEFAULT,) * 2}
+
+
+@pytest.mark.parametrize(("m", "n"), [(3, 7), (20, 100)])
+def test_traced_models_whose_errors_overflow_have_no_certificate(m, n):
+    """Known ones are refused; two infinities would be equal, as of a sample that is certified."""
+    [case] = brute.random_cases(m, n, 1, seed=0)
+    params, x, radius = brute.arrays(case)
+    for factor in (1e10, 1e19, jnp.nan):
+        model = params._replace(W=jnp.float32(factor) * params.W)
+        assert np.isnan(certificates._worst_case(model, x, jnp.float32(radius))).all()
 
 
 # The quadratics of the dual

@@ -206,6 +206,10 @@ def test_random_attacks_need_a_key(name):
 
 ONE_SAMPLE = {name: partial(attack, key=KEY) for name, attack in ROOM.items()} | {"worst_case": worst_case}
 ATTACKABLE = "attack a model that has not diverged, on finite inputs"
+LARGE = (
+    "params, x and radius must keep pre-activations below 1e+18, whose squares are errors in single precision, got "
+    "‖W‖² = {}, ‖b‖ = {} and ‖x‖ + radius = {}; scale them down"
+)
 RADIUS = "radius must be at least 0 and finite in single precision, got {}; it is an L2 norm"
 
 
@@ -238,6 +242,36 @@ def test_attacks_check_model_sample_and_radius(attack):
         ),
         ((PARAMS, x[None], 1.0), ValueError, f"x must have shape ({shape}), got (1, {rows}7); {more}"),
         ((PARAMS._replace(b=jnp.zeros(6)), x, 1.0), ValueError, f"b must have shape (7), got (6,); {width}"),
+        (
+            (PARAMS._replace(W=PARAMS.W.T), x, 1.0),
+            ValueError,
+            "b must have shape (3), got (7,); W (7, 3) has 3 features, its columns; pass W.T, which has 7",
+        ),
+        (
+            (PARAMS._replace(W=PARAMS.W.astype(jnp.float16)), x, 1.0),
+            TypeError,
+            "W must be in single precision, got float16; convert it to jnp.float32",
+        ),
+        (
+            (PARAMS, x.astype(jnp.bfloat16), 1.0),
+            TypeError,
+            "x must be in single precision, got bfloat16; convert it to jnp.float32",
+        ),
+        (
+            (PARAMS._replace(W=PARAMS.W.astype(jnp.complex64)), x, 1.0),
+            TypeError,
+            "W must be a floating-point array, got complex64; convert it to jnp.float32",
+        ),
+        (
+            (PARAMS._replace(b=np.linspace(1e39, 0, 7)), x, 1.0),
+            ValueError,
+            "b must be finite in single precision, got 1e+39; scale it down",
+        ),
+        ((tuple(PARAMS), x, 1.0), TypeError, "params must have W and b, got tuple; pass toylib.model.Params(W, b)"),
+        ((PARAMS._replace(W=1e10 * PARAMS.W), x, 1.0), ValueError, LARGE.format("3.81e+20", "0.132", "2.67")),
+        ((PARAMS._replace(b=1e20 * PARAMS.b), x, 1.0), ValueError, LARGE.format("3.81", "1.32e+19", "2.67")),
+        ((PARAMS, 1e19 * x, 1.0), ValueError, LARGE.format("3.81", "0.132", "1.67e+19")),
+        ((PARAMS, x, 1e20), ValueError, LARGE.format("3.81", "0.132", "1e+20")),
         (
             (PARAMS._replace(W=PARAMS.W[None]), x, 1.0),
             ValueError,

@@ -229,7 +229,8 @@ def test_inputs_without_a_label_and_models_without_a_rival_are_left_alone():
         (
             lambda: jax.jit(least_flip)(TURNED, X),
             TypeError,
-            "x and params must be known, got traced ones; this function runs on the host, so call it once per value",
+            "W must be known, got a call inside of jax.jit, jax.vmap or jax.grad; this function runs on the host, so "
+            "call it once per value",
         ),
     ],
 )

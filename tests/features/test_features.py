@@ -440,6 +440,22 @@ def test_a_small_density_keeps_its_digits(features, p):
     assert not (x[1] > 0).any()
 
 
+@pytest.mark.parametrize("p", [0.3, 1e-3, 1e-5, 1e-7, 1e-9])
+def test_gates_open_with_the_density_rounded_up_to_what_uniform_numbers_resolve(p):
+    """These are the multiples of 2⁻²³, all equally likely: so many are below p."""
+    number = int(np.ceil(np.float64(np.float32(p)) * 2**23))
+    u = jnp.asarray([[(number - 1) / 2**23, 0.5], [number / 2**23, 0.5]], jnp.float32)
+    assert Independent(1).from_uniforms(1 - p, u)[:, 0].tolist() == [0.5, 0]
+    drawn = np.float64(jax.random.uniform(jax.random.key(0), (1000,)))
+    assert (drawn * 2**23 % 1 == 0).all()
+
+
+def test_flags_are_bools():
+    message = r"^nonempty must be True or False, got 'no'; pass a bool, known before tracing$"
+    with pytest.raises(TypeError, match=message):
+        Independent(2).mean_norm(0.5, nonempty="no")  # pyrefly: ignore[bad-argument-type]
+
+
 @five_designs
 def test_unchecked_versions_take_the_density(features):
     u = UNIFORMS[features]
@@ -552,6 +568,7 @@ AXIS = "its last axis holds n_uniforms numbers per sample"
     [
         (jnp.zeros((4, 3)), ValueError, f"u must have shape (4, 4), got (4, 3); {AXIS}"),
         (jnp.zeros(()), ValueError, f"u must have shape (4), got (); {AXIS}"),
+        (jnp.ones((4, 4)), ValueError, "u must lie in [0, 1), got 1; take jax.random.uniform"),
         (jnp.zeros((4, 4), int), TypeError, FLOAT.format("int32")),
         (np.zeros((4, 4), bool), TypeError, FLOAT.format("bool")),
     ],

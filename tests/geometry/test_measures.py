@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from toylib import geometry
 from toylib.features import Correlated
+from toylib.model import Params
+from toylib.reporting import interval_mean
 
 few = settings(max_examples=25)
 seeds = st.integers(0, 2**31)
@@ -309,6 +311,42 @@ PAIR = ((0, 1), (1, 2))
             ValueError,
             "other must have shape (any, 6), got (3, 5); both models must have the same features",
         ),
+        (
+            lambda: geometry.flatness(W36.astype(jnp.float16), SETS),
+            TypeError,
+            "W must be in single precision, got float16; convert it to jnp.float32",
+        ),
+        (
+            lambda: geometry.twist(W36, [{0, 1, 2}, {3, 4, 5}]),
+            TypeError,
+            "sets must be sequences of whole numbers, got [{0, 1, 2}, {3, 4, 5}]; take them from features.sets",
+        ),
+        (
+            lambda: geometry.within_energy(W36.T, SETS),
+            ValueError,
+            f"sets must hold distinct features in [0, 3), got {SETS}; take them from features.sets, and pass W.T, for "
+            "W (6, 3) has features in rows",
+        ),
+        (
+            lambda: geometry.classify(1j * np.ones((3, 6)), SETS),
+            TypeError,
+            "W must be an array of real numbers, got complex128; convert it first",
+        ),
+        (
+            lambda: geometry.template_prism("1", 0.5, 60),
+            TypeError,
+            "radius must be a real number, got '1'; it makes one shape",
+        ),
+        (
+            lambda: geometry.phases(None, SETS),
+            TypeError,
+            "run must be a Run, got NoneType; pass what training.train returns",
+        ),
+        (
+            lambda: geometry.route(None, Correlated, 0.9),
+            TypeError,
+            f"features must be a distribution of toylib.features, got {Correlated!r}; try Correlated(2, 3)",
+        ),
     ],
 )
 def test_arguments_of_measures_are_checked(call, error, message):
@@ -356,3 +394,25 @@ def test_vmap_takes_more_models_as_the_messages_say():
     ):
         expected = [measure(W) for W in models]
         np.testing.assert_allclose(jax.vmap(measure)(models), expected, rtol=1e-5, atol=1e-6)
+
+
+ON_HOST = {
+    name: partial(getattr(geometry, name), sets=SETS)
+    for name in ("classify", "upright", "nearest_template", "branching", "matching_sums", "line_coordinates")
+} | {
+    "template_distance": partial(geometry.template_distance, sets=SETS, state="pca"),
+    "dendrogram": geometry.dendrogram,
+    "hull_edges": geometry.hull_edges,
+    "turn": partial(geometry.turn, sets=SETS, matching=1),
+    "curvatures": lambda W: geometry.curvatures(Params(W, jnp.zeros(6)), Correlated(2, 3), 0.9),
+    "descend": lambda W: geometry.descend(Params(W, jnp.zeros(6)), Correlated(2, 3), 0.9),
+    "crossing": lambda W: geometry.crossing(np.arange(6), W, 1.0),
+    "interval_mean": lambda W: interval_mean(W[0]),
+}
+
+
+@pytest.mark.parametrize("name", ON_HOST)
+def test_host_functions_say_that_they_are(name):
+    for transform in (jax.jit, lambda function: lambda W: jax.vmap(function)(W[None])):
+        with pytest.raises(TypeError, match=r" must be known.*this function runs on the host"):
+            transform(ON_HOST[name])(W36)

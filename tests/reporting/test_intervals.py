@@ -94,6 +94,8 @@ def test_intervals_need_two_finite_seeds(function):
         function([1.0])
     with pytest.raises(ValueError, match="must be finite, got NaN or infinity; leave out what diverged, and say so"):
         function([1.0, np.nan])
+    with pytest.raises(TypeError, match=r"must be real numbers, got complex128; convert them first"):
+        function([1.0, 2j])
 
 
 def test_bootstrap_needs_as_many_seeds_in_each_column():

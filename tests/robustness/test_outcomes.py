@@ -317,7 +317,7 @@ ATTACKABLE = "attack a model that has not diverged, on finite inputs"
         (
             {"radius": np.array([0.1, 0.3])},
             ValueError,
-            "radius must be a scalar, got shape (2,); jax.vmap over this function takes more",
+            "radius must be a scalar, got shape (2,); jax.vmap over this function takes more norms",
         ),
         (
             {"X": jnp.ones(N)},
@@ -343,7 +343,7 @@ ATTACKABLE = "attack a model that has not diverged, on finite inputs"
         (
             {"X": jnp.full((2, N), jnp.nan)},
             ValueError,
-            f"X must be finite, got NaN or infinity in 24 of 24 entries; {ATTACKABLE}",
+            f"x must be finite, got NaN or infinity in 24 of 24 entries; {ATTACKABLE}",
         ),
     ],
 )

@@ -1,5 +1,6 @@
 """Modes of a covariance and how they grow, against eigenvalues and simulated gradient flow."""
 
+import jax
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -215,6 +216,9 @@ def test_a_tree_branches_from_the_root_to_the_leaves():
 
 
 HOST = "this function runs on the host, so call it once per value"
+MODEL = np.ones((3, 6))
+REAL = "must be an array of real numbers, got"
+TRACED = f"must be known, got a call inside of jax.jit, jax.vmap or jax.grad; {HOST}"
 GROWS = "a mode of strength 0 never grows, and one of 1 is grown"
 
 
@@ -229,12 +233,12 @@ GROWS = "a mode of strength 0 never grows, and one of 1 is grown"
         (
             lambda: theory.mode_rates(0.5, -0.1),
             ValueError,
-            "learning_rate must be at least 0 and finite in single precision, got -0.1; it is a step size",
+            "learning_rate must be at least 0 and finite, got -0.1; it is a step size",
         ),
         (
             lambda: theory.mode_rates(0.5, np.nan),
             ValueError,
-            "learning_rate must be at least 0 and finite in single precision, got nan; it is a step size",
+            "learning_rate must be at least 0 and finite, got nan; it is a step size",
         ),
         (
             lambda: theory.mode_rates(0.5, np.array([0.1])),
@@ -244,12 +248,12 @@ GROWS = "a mode of strength 0 never grows, and one of 1 is grown"
         (
             lambda: theory.mode_half_time(0.1, 0.0),
             ValueError,
-            "rate must be above 0 and finite in single precision, got 0; a mode that does not grow has no half-time",
+            "rate must be above 0 and finite, got 0; a mode that does not grow has no half-time",
         ),
         (
             lambda: theory.mode_strength(3, 0.1, np.inf),
             ValueError,
-            "rate must be finite in single precision, got inf; take it from mode_rates",
+            "rate must be finite, got inf; take it from mode_rates",
         ),
         (
             lambda: theory.growth(np.ones((3, 6)), np.eye(5), 0.1),
@@ -264,8 +268,27 @@ GROWS = "a mode of strength 0 never grows, and one of 1 is grown"
         (
             lambda: theory.growth(np.ones((3, 6)), np.eye(6), -1),
             ValueError,
-            "learning_rate must be at least 0 and finite in single precision, got -1; it is a step size",
+            "learning_rate must be at least 0 and finite, got -1; it is a step size",
         ),
+        (
+            lambda: theory.growth(1j * MODEL, np.eye(6), 1),
+            TypeError,
+            f"W {REAL} complex128; convert it first",
+        ),
+        (lambda: theory.mode_strength("x", 0.1, 0.1), TypeError, f"step {REAL} 'x'; convert it first"),
+        (
+            lambda: theory.silent_gains(MODEL, 1j * MODEL[0], 1),
+            TypeError,
+            f"b {REAL} complex128; convert it first",
+        ),
+        (
+            lambda: theory.silent_gains(np.inf * MODEL, MODEL[0], 1),
+            ValueError,
+            "W must be finite, got NaN or infinity in 18 of 18 entries; leave out what diverged, and say so",
+        ),
+        (lambda: jax.jit(theory.octahedron_loss)(0.9), TypeError, f"S {TRACED}"),
+        (lambda: jax.jit(lambda rate: theory.mode_half_time(0.1, rate))(0.9), TypeError, f"rate {TRACED}"),
+        (lambda: jax.vmap(lambda W: theory.growth(W, np.eye(6), 1))(MODEL[None]), TypeError, f"W {TRACED}"),
         (lambda: theory.mode_half_time(1.0, 0.1), ValueError, f"start must lie in (0, 1), got 1; {GROWS}"),
         (lambda: theory.mode_strength(0, 0.0, 0.1), ValueError, f"start must lie in (0, 1), got 0; {GROWS}"),
         (lambda: theory.mode_strength(0, "a", 0.1), TypeError, f"start must be a real number, got 'a'; {GROWS}"),

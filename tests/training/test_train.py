@@ -31,7 +31,7 @@ from loops import (
 from toylib import attacks
 from toylib.features import Correlated, Features
 from toylib.model import Params, init, loss
-from toylib.training import train, train_ensemble
+from toylib.training import Diverged, train, train_ensemble
 
 # The arithmetic of training
 
@@ -296,6 +296,12 @@ OFF = "it is the probability that a gate is off, and at 1 every input would be z
 DEVIATION = "it is the standard deviation of the initial W, such as 0.01"
 NORM = "it is an L2 norm"
 RATE = "it is handed to the optimizer"
+FLAG = "pass a bool, known before tracing"
+SCHEDULE = optax.linear_schedule(0.1, 0.0, 10)
+INSIDE_OF_ONE = (
+    "pass a schedule inside of a ready-made optimizer, such as optimizer=optax.adam(schedule), and no learning_rate"
+)
+DRAWN = f"by the numbers drawn for a sample, got {2**29}; draw several batches, each with a key of its own"
 SHARE = "it is the share of attacked samples in the loss"
 ONE = "pass one number for the whole call"
 BEYOND = "sort them, and drop repeats and what is beyond"
@@ -313,6 +319,14 @@ BOTH = [
     ({"scale": np.array([0.1, 0.2])}, ValueError, f"scale must be a scalar, got shape (2,); {ONE}"),
     ({"learning_rate": -0.1}, ValueError, f"learning_rate must be at least 0 {FINITE}, got -0.1; {RATE}"),
     ({"learning_rate": "fast"}, TypeError, f"learning_rate must be a real number, got 'fast'; {RATE}"),
+    ({"learning_rate": SCHEDULE}, TypeError, f"learning_rate must be a number, got {SCHEDULE!r}; {INSIDE_OF_ONE}"),
+    ({"scale": 1e39}, ValueError, f"scale must be at least 0 {FINITE}, got 1e+39; {DEVIATION}"),
+    ({"linear": "no"}, TypeError, f"linear must be True or False, got 'no'; {FLAG}"),
+    ({"linear": 1}, TypeError, f"linear must be True or False, got 1; {FLAG}"),
+    ({"population": [False]}, TypeError, f"population must be True or False, got [False]; {FLAG}"),
+    ({"progress": "no"}, TypeError, f"progress must be True or False, got 'no'; {FLAG}"),
+    ({"batch_size": 2**29}, ValueError, f"batch_size must be below 2³¹/8, {DRAWN}"),
+    ({"n_steps": 2**31}, ValueError, f"n_steps must be at most {2**31 - 1}, got {2**31}; pass a smaller one"),
     ({"learning_rate": np.array([0.1])}, ValueError, f"learning_rate must be a scalar, got shape (1,); {ONE}"),
     ({"snapshots": [5, 3]}, ValueError, f"snapshots must increase within [0, 10], got [5, 3]; {BEYOND}"),
     ({"snapshots": [3, 3]}, ValueError, f"snapshots must increase within [0, 10], got [3, 3]; {BEYOND}"),
@@ -387,6 +401,16 @@ BOTH = [
             {"start": Params(jnp.ones((2, 6)), jnp.ones(6))},
             ValueError,
             f"W of start must have shape (3, 6), got (2, 6); {MODEL}",
+        ),
+        (
+            {"start": Params(jnp.ones((6, 3)), jnp.ones(6))},
+            ValueError,
+            f"W of start must have shape (3, 6), got (6, 3); its transpose fits; {MODEL}",
+        ),
+        (
+            {"start": Params(np.full((3, 6), -1e39), jnp.ones(6))},
+            ValueError,
+            "W of start must be finite in single precision, got -1e+39; scale it down",
         ),
         (
             {"start": Params(jnp.ones((3, 6)), jnp.ones(5))},
@@ -498,3 +522,27 @@ def test_training_inside_of_a_transformation_is_refused(name):
     value = jax.random.key(1) if name == "key" else 0.5
     with pytest.raises(TypeError, match=f"^{re.escape(INSIDE)}"):
         jax.jit(losses)(value)
+
+
+BALL = "perturb must return δ (n,) whose norm is at most radius = 0.2, got {}; return radius·v/‖v‖, and 0 where v is 0"
+
+
+def test_attacks_of_ones_own_stay_in_the_ball():
+    """Longer by a thousandth, or without a length where the sample is empty; at a large radius, too, ours is not."""
+    arguments = {"n_hidden": 3, "n_steps": 1, "key": KEY, "population": True}
+    for attack, came in (
+        (lambda params, x, radius, *, key: radius * 1.001 * jnp.eye(6)[4], "0.2002"),
+        (
+            partial(lambda params, x, radius, *, key, norm: norm * x / jnp.linalg.norm(x), norm=0.2),
+            "nan at an empty input",
+        ),
+    ):
+        with pytest.raises(ValueError, match=f"^{re.escape(BALL.format(came))}$"):
+            train(F, 0.9, perturb=attack, radius=0.2, **arguments)
+
+
+def test_what_is_too_large_from_the_start_is_not_blamed_on_the_learning_rate():
+    with pytest.raises(
+        Diverged, match=r"by step 0 at learning rate 0\.001; lower the init scale, start or importance\."
+    ):
+        trained(scale=1e20)

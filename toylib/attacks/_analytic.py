@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from toylib._checks import check_flag
 from toylib.attacks._contract import attacked_error, check_attack, needed, unit
 from toylib.attacks._contract import row_space as row_space_of
 from toylib.model import Params
@@ -112,7 +113,7 @@ def random_direction(
     """
     radius = check_attack(params, x, (None,), radius)
     key = needed(key, "random_direction")
-    if not row_space:
+    if not check_flag("row_space", row_space):
         return radius * unit(jax.random.normal(key, x.shape))
     space = row_space_of(params, x)
     reach = jnp.abs(space.A).max(0)  # squared singular values, of which those of missing dimensions are rounding

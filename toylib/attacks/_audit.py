@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from toylib._checks import check_finite, check_key, check_real
+from toylib._checks import check_finite, check_flag, check_key, check_real, on_host
 from toylib.attacks._analytic import SIGNS, analytic, analytic_dataset, random_direction
 from toylib.attacks._ascent import ascend, one_step
 from toylib.attacks._branch_and_bound import DIMENSIONS
@@ -125,6 +125,7 @@ def audit(params: Params, X: jax.Array, radius: ArrayLike, *, key: jax.Array) ->
 
 
 @jax.jit
+@jax.default_matmul_precision("highest")  # as in the certificates, whose lower bounds are compared with these errors
 def _audit(params: Params, X: jax.Array, radius: jax.Array, keys: jax.Array) -> Audit:
     def one(sample: tuple[jax.Array, jax.Array]) -> Audit:
         x, key = sample
@@ -186,10 +187,12 @@ def silence(found: Audit, *, nonempty: bool = False) -> Silence:
     Raises:
         ValueError: no sample to consider, or an audit of a model that diverged.
     """
-    found = Audit(*(np.asarray(column) for column in found))
+    if not isinstance(found, Audit):
+        raise TypeError(f"found must be an Audit, got {type(found).__name__}; pass what audit returns")
+    found = Audit(*(on_host(name, column, None) for name, column in found._asdict().items()))
     for name in ("clean", "analytic_signs", "upper"):
         check_finite(name, getattr(found, name), "audit a model that has not diverged")
-    counted = ~found.empty if nonempty else np.ones_like(found.empty)
+    counted = ~found.empty if check_flag("nonempty", nonempty) else np.ones_like(found.empty)
     if not counted.any():
         raise ValueError("a share needs at least one sample, got none that is not empty; audit more samples")
     masked = ~found.certified & (found.analytic_signs > found.clean)

@@ -41,7 +41,8 @@ def worst_case(params: Params, x: jax.Array, radius: ArrayLike) -> tuple[jax.Arr
     bound of this module; their ratio is near 1 for small radii and grows with the radius.
 
     Where no unit can change in the ball, lower == upper == e(0), exactly: the sample is certified unattackable.
-    Elsewhere upper includes an allowance for single precision, a few 1e-6 of the pre-activations.
+    Elsewhere upper includes an allowance for single precision, a few 1e-6 of the pre-activations. Products are taken
+    with all of its digits on every device, also where the session has set `jax_default_matmul_precision` lower.
 
     Args:
         params: one model.
@@ -49,15 +50,18 @@ def worst_case(params: Params, x: jax.Array, radius: ArrayLike) -> tuple[jax.Arr
         radius: L2 norm, at least 0; may be traced.
 
     Returns:
-        (lower, upper), scalars. Under jax.vmap each sample waits for the slowest; jax.lax.map is faster on a CPU.
+        (lower, upper), scalars; NaN where traced values are so large that errors overflow. Under jax.vmap each sample
+        waits for the slowest; jax.lax.map is faster on a CPU.
 
     Raises:
-        ValueError, TypeError: shapes that do not fit, values that are not finite, a negative radius.
+        ValueError, TypeError: shapes that do not fit, values that are not finite, or so large that errors would not be,
+            a negative radius.
     """
     return _worst_case(params, x, check_attack(params, x, (None,), radius))
 
 
 @jax.jit
+@jax.default_matmul_precision("highest")  # rounded as TF32 the bounds were broken by up to 9e-4
 def _worst_case(params: Params, x: jax.Array, radius: jax.Array) -> tuple[jax.Array, jax.Array]:
     problem = row_space(params, x)
     column = jnp.linalg.norm(problem.A, axis=1)
@@ -72,7 +76,9 @@ def _worst_case(params: Params, x: jax.Array, radius: jax.Array) -> tuple[jax.Ar
         lower, upper = _ascend(problem, radius), _dual_bound(problem, radius, reach)
     lower, upper = jnp.maximum(lower, clean), jnp.maximum(lower, upper)
     upper = jnp.square(jnp.sqrt(upper) + rounding)
-    return jnp.where(harmless, clean, lower), jnp.where(harmless, clean, upper)
+    known = jnp.isfinite(upper)  # infinity on both sides would look like a certificate
+    lower, upper = (jnp.where(known, jnp.where(harmless, clean, bound), jnp.nan) for bound in (lower, upper))
+    return lower, upper
 
 
 def _ascend(problem: RowSpace, radius: jax.Array) -> jax.Array:

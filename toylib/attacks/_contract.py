@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from toylib._checks import check_array, check_finite, check_key, check_model, check_real, is_traced
-from toylib.model import Classifier, Params, readouts, relu, unknown
+from toylib._checks import check_array, check_attacked, check_finite, check_key, check_model, check_real, is_traced
+from toylib.model import Classifier, Params, relu, unknown
 
 
 class Attack(Protocol):
@@ -30,10 +30,7 @@ def check_attack(
     params: Params | Classifier, x: jax.Array, shape: tuple[int | None, ...], radius: ArrayLike
 ) -> jax.Array:
     """Check what every attack takes (finite params, x of the shape, radius at least 0); return the radius."""
-    check_model(params, x, shape)
-    for name, value in (("W", params.W), ("b", params.b), ("R", readouts(params)), ("x", x)):
-        check_finite(name, value, "attack a model that has not diverged, on finite inputs")
-    check_real("radius", radius, "it is an L2 norm", least=0, many="jax.vmap over this function takes more norms")
+    check_attacked(params, x, shape, radius)
     return jnp.asarray(radius, jnp.float32)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from scipy.optimize import nnls
 
-from toylib._checks import HOST, check_array, check_model, check_real, check_size, is_traced
+from toylib._checks import check_array, check_flag, check_model, check_params, check_real, check_size, on_host
 from toylib.attacks._contract import check_attack, needed, unit
 from toylib.model import Classifier, Params, evidence, label, logits, readouts, unknown
 
@@ -142,9 +142,8 @@ def margin_pgd(
     if ascent not in ("margin", "cross-entropy"):
         raise ValueError(f'ascent must be "margin" or "cross-entropy", got {ascent!r}; it is what the gradient is of')
     options = {"ascent": ascent, "keep_label": keep_label, "nonnegative": nonnegative}
-    for name, value in (("keep_label", keep_label), ("nonnegative", nonnegative)):
-        if not isinstance(value, bool):
-            raise TypeError(f"{name} must be True or False, got {value!r}; it chooses among points, so pass a bool")
+    for name in ("keep_label", "nonnegative"):
+        options[name] = check_flag(name, options[name])
     return _climb(params, x, radius, key, jnp.float32(step), class_size=class_size, **sizes, **options)
 
 
@@ -196,7 +195,7 @@ def _climb(
     return jnp.where(right >= 0, best[highest.argmax()], 0) + unknown(params, x, readouts(params))
 
 
-_rivals = jax.jit(rivals, static_argnames="class_size")
+_rivals = jax.jit(jax.default_matmul_precision("highest")(rivals), static_argnames="class_size")
 
 
 def least_flip(params: Params | Classifier, x: ArrayLike, *, nonnegative: bool = False, class_size: int = 1) -> float:
@@ -218,9 +217,9 @@ def least_flip(params: Params | Classifier, x: ArrayLike, *, nonnegative: bool =
         ValueError, TypeError: shapes that do not fit, values that are not finite, traced ones, a class_size that does
             not divide n.
     """
-    check_model(params, jnp.asarray(x), (None,))
-    if is_traced(x) or any(map(is_traced, params)):
-        raise TypeError(f"x and params must be known, got traced ones; {HOST}")
+    check_params(params)
+    for name, value in (("W", params.W), ("b", params.b), ("R", readouts(params)), ("x", x)):
+        on_host(name, value)
     sample, size = jnp.asarray(x, jnp.float32), check_size("class_size", class_size)
     check_attack(params, sample, (None,), 0.0)
     pushes, leads = (np.asarray(a, np.float64) for a in _rivals(params, sample, class_size=size))
@@ -233,7 +232,7 @@ def least_flip(params: Params | Classifier, x: ArrayLike, *, nonnegative: bool =
     right = int(np.flatnonzero(np.isneginf(leads))[0])
     members = np.repeat(np.eye(len(leads)), size, axis=1)
     keep = np.delete(members[right] - members, right, axis=0)
-    if nonnegative:
+    if check_flag("nonnegative", nonnegative):
         keep = np.vstack([keep, np.eye(len(values))])
     least = np.inf
     for j in np.argsort(bounds):

@@ -98,13 +98,26 @@ def _sparsities(sides: Axes, S: ArrayLike | None) -> Callable[[tuple[int, ...]],
     if "S" in sides:
         place, stops = list(sides).index("S"), sides["S"]
         check_real(
-            "S", stops, "pass those that the models were trained at", least=0, below=1, ndim=1, many="pass a list"
+            "S",
+            stops,
+            "pass those that the models were trained at",
+            least=0,
+            below=1,
+            ndim=1,
+            many="pass a list",
+            double=True,
         )
         return lambda at: float(stops[at[place]])
     if S is None:
         raise ValueError("S must be given where it is no axis, got none; pass what the models were trained at")
     check_real(
-        "S", S, "pass what the models were trained at", least=0, below=1, many="pass one number, or name an axis S"
+        "S",
+        S,
+        "pass what the models were trained at",
+        least=0,
+        below=1,
+        many="pass one number, or name an axis S",
+        double=True,
     )
     return lambda at: float(S)  # pyrefly: ignore
 

@@ -61,9 +61,9 @@ def train(
         ValueError, TypeError: as `training.states`; an option that the sliders set; no optimisers; a norm without an
             attack.
     """
-    check_sparsity(S)
+    check_sparsity(S, many="pass the one at which its slider begins")
     for name, size, least in (("seed", seed, 0), ("speed", speed, 1), ("n_steps", n_steps, 1)):
-        check_size(name, size, least=least)
+        check_size(name, size, least=least, most=2**32 - 1)
     for name, value in (("scale", scale), ("learning_rate", learning_rate), ("norm", norm)):
         check_real(name, value, "its slider begins there", least=0)
     if taken := sorted({*options} & {*_OURS}):
@@ -72,7 +72,7 @@ def train(
         raise ValueError('there must be at least one optimizer, got none; pass such as {"Adam": optax.adam}')
     if perturb is None and norm:
         raise ValueError(f"norm must be 0 without an attack, got {norm}; pass perturb as well")
-    check_real("seed", seed, "it becomes a key of JAX", least=0, below=2**32)
+    check_real("seed", seed, "it becomes a key of JAX", least=0, below=2**32, double=True)
     if not (levels is None or callable(levels)):
         raise TypeError(f"levels must be a function of S, got {levels!r:.80}; such as lambda S: {{'p': 1 - S}}")
     if levels is None:

@@ -11,7 +11,16 @@ from jax.typing import ArrayLike
 from scipy.special import erf
 from scipy.stats import qmc
 
-from toylib._checks import check_array, check_hashable, check_key, check_size, density
+from toylib._checks import (
+    check_array,
+    check_batch,
+    check_flag,
+    check_hashable,
+    check_key,
+    check_real,
+    check_size,
+    density,
+)
 
 
 class States(NamedTuple):
@@ -129,10 +138,13 @@ class Features(ABC):
             (..., n) float32; NaN for a traced S of NaN.
 
         Raises:
-            ValueError, TypeError: S outside [0, 1), or `u` of another width or dtype.
+            ValueError, TypeError: S outside [0, 1), or `u` of another width or dtype, or with numbers outside [0, 1).
         """
         check_array("u", u, (*np.shape(u)[:-1], self.n_uniforms), "its last axis holds n_uniforms numbers per sample")
-        p = density(S)
+        check_real("u", u, "take jax.random.uniform", least=0, below=1, ndim=np.ndim(u))
+        return self._rows(density(S), u)
+
+    def _rows(self, p: jax.Array, u: jax.Array) -> jax.Array:
         x = jnp.moveaxis(self.columns(p, jnp.moveaxis(u, -1, 0)), 0, -1)
         return jnp.where(jnp.isnan(p), p, x)  # no gate would open
 
@@ -146,6 +158,10 @@ class Features(ABC):
 
     def sample(self, S: ArrayLike, batch_size: int, *, key: jax.Array) -> jax.Array:
         """Draw independent samples.
+
+        Uniform numbers have 23 digits, so a gate is open with probability p = 1 - S rounded up to a multiple of 2⁻²³:
+        up to 0.012 % more at p = 0.001, 1.2 % at p = 0.00001, and 2⁻²³ = 1.2e-7 at any smaller p. Moments and weights
+        of population nodes have all digits of p.
 
         Args:
             S: probability that a gate is off, in [0, 1); may be traced.
@@ -162,14 +178,9 @@ class Features(ABC):
         >>> Correlated(n_sets=2, set_size=3).sample(0.9, 4, key=jax.random.key(0)).shape
         (4, 6)
         """
-        batch_size = check_size("batch_size", batch_size)
-        if batch_size * self.n_uniforms >= 2**31:
-            raise ValueError(
-                f"batch_size must be below 2³¹/{self.n_uniforms}, by the numbers drawn for a sample, got {batch_size}; "
-                "draw several batches, each with a key of its own"
-            )
+        batch_size = check_batch(batch_size, self.n_uniforms)
         check_key("key", key)
-        return self.from_uniforms(S, self.uniforms(batch_size, key=key).T)
+        return self._rows(density(S), self.uniforms(batch_size, key=key).T)
 
     def uniforms(self, batch_size: int, *, key: jax.Array) -> jax.Array:
         """The numbers of which samples are made, (n_uniforms, batch_size): what `sample` and training draw alike.
@@ -204,7 +215,7 @@ class Features(ABC):
         """
         p = density(S)
         total = jnp.sum(_NORM_WEIGHTS * self.some_active(p, _FADE))
-        return total / self.some_active(p, jnp.ones(())) if nonempty else total
+        return total / self.some_active(p, jnp.ones(())) if check_flag("nonempty", nonempty) else total
 
     def population(self, S: ArrayLike, *, n_nodes: int = 1024) -> tuple[jax.Array, jax.Array]:
         """Nodes and weights that stand for infinitely many samples: sums over them replace expectations.
@@ -215,7 +226,9 @@ class Features(ABC):
         octahedron then comes out within 0.1 % and that of collapsed sets within 0.01 %. Elsewhere one Sobol sequence
         runs over gates and values alike, and at small p, where few nodes are active, its error is that of sampling:
         with 100 features, p = 0.1 and 1,024 nodes the mean norm is off by 0.2 %, single second moments by up to 40 %.
-        With more than 21,201 gates and values together, to which the sequence is known, the nodes are pseudo-random.
+        With more than 21,201 gates and values together, to which the sequence is known, the nodes are pseudo-random,
+        from a fixed key, and so is the error: with 12,000 features, p = 0.01 and 1,024 nodes the mean norm and the loss
+        of a constant output are off by 0.02 %, single second moments by 40 % in the root mean square.
 
         Args:
             S: probability that a gate is off, in [0, 1); may be traced.

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
-from toylib._checks import check_array, check_finite
+from toylib._checks import check_array, check_features, check_finite, check_run, on_host
 from toylib.features import Features
 from toylib.geometry._measures import flatness, mode_strengths, pca_overlap, set_means, twist, within_energy
 from toylib.geometry._states import Phase, classify, phase_middle, phases
@@ -61,6 +61,7 @@ def trajectory(run: Run, features: Features, S: float) -> Trajectory:
     Raises:
         ValueError: as `phases`.
     """
+    check_features(features)
     found = phases(run, features.sets)
     measured = _measure(run.weights, features.sets, features.covariance(S))
     spectrum, overlap, energy, cosine, flat, turned = map(np.array, measured)
@@ -88,9 +89,10 @@ def upright(W: ArrayLike, sets: Sets) -> np.ndarray:
     Raises:
         ValueError, TypeError: m below 2, or sets that leave features out or share them.
     """
-    W = np.asarray(W, np.float64)
+    W = on_host("W", W)
     check_array("W", W, (None, None), ONE)
     check_partition(W, sets)
+    check_finite("W", W, "leave out what diverged")
     if len(W) == 3 and len(sets) == 2:
         first, second = (W[:, list(s)].mean(1) for s in sets)
         up = _unit(first - second, np.eye(3)[2])
@@ -163,6 +165,9 @@ def census(runs: Run, features: Features, S: float) -> Census:
     Raises:
         ValueError: other sizes, which have neither a twist nor one octahedron to count.
     """
+    check_features(features)
+    check_run("runs", runs)
+    check_array("runs.weights", np.asarray(runs.weights), (None,) * 4, "pass those of one sparsity, runs.member(a)")
     if not is_triples(runs.weights, features.sets):
         raise ValueError(
             f"a census must be of two sets of three in three dimensions, got {features.sets!r} and weights "
@@ -181,6 +186,7 @@ def twin_gaps(runs: Run, twins: Run, features: Features, S: float) -> TwinGaps:
         ValueError: a member or a twin diverged.
     """
     for each, name in ((runs, "runs"), (twins, "twins")):
+        check_run(name, each)
         for field in ("losses", "weights", "biases"):
             check_finite(f"{name}.{field}", getattr(each, field), "leave out what diverged, and say so")
     pairs = zip(_each(runs), _each(twins), strict=True)
@@ -195,8 +201,17 @@ def twin_gap(run: Run, twin: Run, features: Features, S: float) -> np.ndarray:
         features: distribution of the inputs.
         S: the sparsity they were trained at.
     """
+    check_features(features)
+    for each, name in ((run, "run"), (twin, "twin")):
+        check_run(name, each)
+        for field in ("weights", "biases"):
+            on_host(f"{name}.{field}", getattr(each, field), None)
+    if np.ndim(run.weights) != 3 or np.shape(run.weights) != np.shape(twin.weights):
+        raise ValueError(
+            f"run and twin must be of one model each, with the same snapshots, got weights {np.shape(run.weights)} and "
+            f"{np.shape(twin.weights)}; pass run.member(a, c) of both"
+        )
     x, weights = features.population(S)
-
     return np.asarray(_gaps(run.weights, run.biases, twin.weights, twin.biases, x, weights))
 
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import pdist
 
-from toylib._checks import check_array, check_finite, check_size
+from toylib._checks import check_array, check_finite, check_size, on_host
 from toylib.geometry._templates import Sets, check_sets, check_triples
 
 FLAT = 0.3
@@ -58,8 +58,9 @@ def pca_overlap(W: jax.Array, covariance: jax.Array, k: int) -> jax.Array:
     Raises:
         ValueError, TypeError: shapes that do not fit, or k too large.
     """
-    check_array("W", W, (None, None))
-    check_array("covariance", covariance, (W.shape[1],) * 2, f"W {W.shape} has {W.shape[1]} features")
+    check_array("W", W, (None, None), single=True)
+    width = f"W {W.shape} has {W.shape[1]} features"
+    check_array("covariance", covariance, (W.shape[1],) * 2, width, single=True)
     if check_size("k", k) > min(W.shape):
         raise ValueError(f"k must be at most min(m, n) = {min(W.shape)}, got {k}; W has no more singular vectors")
     right = jnp.linalg.svd(W, full_matrices=False)[2][:k]
@@ -133,7 +134,7 @@ def flatness(W: jax.Array, sets: Sets) -> jax.Array:
         (n_sets,); 0 for a set whose columns coincide, NaN for one with NaN.
     """
     check_sets(W, sets, size=2)
-    found = jnp.zeros(len(sets), W.dtype)
+    W, found = jnp.asarray(W), jnp.zeros(len(sets))
     for size in {*map(len, sets)}:  # all sets of one size at once, of which there may be hundreds
         places = np.array([i for i, s in enumerate(sets) if len(s) == size])
         columns = jnp.moveaxis(W[:, np.array([sets[i] for i in places])], 1, 0)
@@ -180,8 +181,8 @@ def align(W: jax.Array, reference: jax.Array) -> jax.Array:
 
     Source: orthogonal Procrustes, Schönemann 1966.
     """
-    check_array("W", W, (None, None))
-    check_array("reference", reference, W.shape, "it must be of the sizes of W")
+    check_array("W", W, (None, None), single=True)
+    check_array("reference", reference, W.shape, "it must be of the sizes of W", single=True)
     left, _, right = jnp.linalg.svd(reference @ W.T)
     return left @ right @ W
 
@@ -225,7 +226,7 @@ def dendrogram(W: ArrayLike) -> np.ndarray:
 
     Source: average linkage (UPGMA) of squared distances, Sokal and Michener 1958.
     """
-    columns = np.asarray(W, float).T
+    columns = on_host("W", W).T
     check_array("W", columns.T, (None, None))
     check_finite("W", columns, "leave out what diverged, and say so")
     if len(columns) < 2:
@@ -251,7 +252,7 @@ def branching(W: ArrayLike, sets: Sets) -> str:
         ValueError, TypeError: as `dendrogram`; sets that leave out a feature, or more than six.
     """
     tree, n = dendrogram(W), np.shape(W)[1]
-    check_sets(np.asarray(W, float), sets)
+    check_sets(on_host("W", W), sets)
     if sum(map(len, sets)) != n or len(sets) > 6:
         raise ValueError(f"sets must be at most 6 that hold all {n} features, got {sets!r}; take them from features")
     of = {i: k for k, members in enumerate(sets) for i in members}

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import logit
 
-from toylib._checks import HOST, check_real
+from toylib._checks import check_real, on_host
 
 GRID = 0.02
 """Spacing of the grid in ln(step) on which a loss is read."""
@@ -25,8 +25,8 @@ def loss_slope(losses: ArrayLike, steps: ArrayLike, *, window: float = 0.2) -> t
     Raises:
         ValueError: not one loss per snapshot, losses that are not positive, or a run shorter than the window.
     """
-    losses, steps = np.asarray(losses, float), np.asarray(steps, float)
-    check_real("window", window, "it is a width in ln(step), such as 0.2", least=2 * GRID, most=2)
+    losses, steps = on_host("losses", losses), on_host("steps", steps)
+    check_real("window", window, "it is a width in ln(step), such as 0.2", least=2 * GRID, most=2, host=True)
     if losses.ndim != 1 or losses.shape != steps.shape or not (np.diff(steps) > 0).all():
         raise ValueError(
             f"losses must be those of one run at increasing steps, got shapes {losses.shape} and {steps.shape}; pass "
@@ -64,6 +64,8 @@ def plateaus(
     Raises:
         ValueError: as `loss_slope`.
     """
+    check_real("slope", slope, "it is a slope of ln L, such as 0.1", above=0, host=True)
+    check_real("factor", factor, "it is a ratio of steps, such as 1.35", least=1, host=True)
     at, slopes = loss_slope(losses, steps, window=window)
     flat = np.concatenate([[0], (np.abs(slopes) < slope).astype(int), [0]])
     begins, ends = np.flatnonzero(np.diff(flat) > 0), np.flatnonzero(np.diff(flat) < 0) - 1
@@ -88,7 +90,7 @@ def growth_rate(steps: ArrayLike, strengths: ArrayLike, *, low: float = 1e-3, hi
     """
     at, a = _curves(steps, strengths)
     for name, end in (("low", low), ("high", high)):
-        check_real(name, end, "it is a strength, such as 0.001 or 0.05", above=0, below=1, many=HOST)
+        check_real(name, end, "it is a strength, such as 0.001 or 0.05", above=0, below=1, host=True)
     if not low < high:
         raise ValueError(f"low and high must be in order in (0, 1), got {low} and {high}; try 0.001 and 0.05")
     return np.apply_along_axis(lambda curve: _slope(at, curve, low, high), -1, a)
@@ -120,7 +122,7 @@ def crossing(steps: ArrayLike, values: ArrayLike, level: ArrayLike) -> np.ndarra
         ValueError: lengths that differ, steps that do not increase, or levels that are not one for each curve.
     """
     at, y = _curves(steps, values)
-    levels = np.asarray(level, float)
+    levels = on_host("level", level)
     if levels.shape not in ((), y.shape[:-1]):
         raise ValueError(
             f"level must be a number, or one for each curve, got shape {levels.shape} for {y.shape}; pass a number"
@@ -137,7 +139,7 @@ def crossing(steps: ArrayLike, values: ArrayLike, level: ArrayLike) -> np.ndarra
 
 
 def _curves(steps: ArrayLike, values: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    at, y = np.asarray(steps, float), np.asarray(values, float)
+    at, y = on_host("steps", steps), on_host("curves", values)
     if at.ndim != 1 or not at.size or y.shape[-1:] != at.shape:
         raise ValueError(
             f"curves must have as many values as there are steps, got {y.shape} and {at.shape}; take both from a run"

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.optimize import linear_sum_assignment
 
-from toylib._checks import check_array, check_finite, check_size
+from toylib._checks import check_array, check_features, check_finite, check_run, check_size, on_host
 from toylib.features import Features
 from toylib.geometry._measures import FLAT, flatness, twist
 from toylib.geometry._states import classify, phases
@@ -103,7 +103,7 @@ def line_coordinates(W: ArrayLike, sets: Sets) -> tuple[np.ndarray, np.ndarray]:
 
 def line_sums(along: ArrayLike) -> np.ndarray:
     """`matching_sums` of coordinates on a line, (..., 2, 3) as `line_coordinates` gives them: (..., 6)."""
-    along = np.asarray(along, float)
+    along = on_host("along", along)
     check_array("along", along, (*along.shape[:-2], 2, 3), "pass what line_coordinates returns")
     return _sums(along[..., 0, :, None] * along[..., 1, None, :])
 
@@ -121,7 +121,7 @@ def turn(W: ArrayLike, sets: Sets, matching: int) -> tuple[float, int]:
         have one sense of rotation. Antipodal triangles have that sense where the matching is even, so a model of the
         other parity has to become flat, or tip over, before it can pair like this.
     """
-    W = np.asarray(W, float)
+    W = on_host("W", W)
     check_triples(W, sets)
     check_finite("W", W, "leave out what diverged")
     _check_matching(matching)
@@ -153,8 +153,10 @@ def route(run: Run, features: Features, S: float) -> Route:
     Raises:
         ValueError: a run of another size, or one that diverged.
     """
+    check_features(features)
+    check_run("run", run)
     sets = features.sets
-    W = np.asarray(run.weights, np.float32)
+    W = on_host("run.weights", run.weights, np.float32)
     check_array("run.weights", W, (None, 3, 6), "pass one model's run, as run.member(a, c) gives it")
     if not np.isfinite(W).all():
         raise ValueError("run must have finite weights, got one that diverged; leave it out, and say so")
@@ -220,7 +222,7 @@ def cluster_moments(moments: ArrayLike, number: int) -> np.ndarray:
     Raises:
         ValueError, TypeError: another shape, or more clusters than runs.
     """
-    values = np.array(moments, float)
+    values = on_host("moments", moments).copy()
     check_array("moments", values, (None, None, 7), "stack Route.moments of all runs")
     if check_size("number", number) > len(values):
         raise ValueError(f"number must be at most the {len(values)} runs, got {number}; ask for fewer clusters")
@@ -290,13 +292,13 @@ def _sums(products: np.ndarray) -> np.ndarray:
 
 
 def _means(W: ArrayLike, sets: Sets) -> tuple[np.ndarray, np.ndarray]:
-    W = np.asarray(W, float)
+    W = on_host("W", W)
     first, second = (W[..., list(s)].mean(-1) for s in sets)
     return first, second
 
 
 def _centred(W: ArrayLike, sets: Sets) -> tuple[np.ndarray, np.ndarray]:
-    W = np.asarray(W, float)
+    W = on_host("W", W)
     check_triples(np.zeros((3, 6)) if W.shape[-2:] == (3, 6) else W, sets)
     first, second = (W[..., list(s)] - W[..., list(s)].mean(-1, keepdims=True) for s in sets)
     return first, second

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.spatial import ConvexHull
 
-from toylib._checks import check_array, check_finite
+from toylib._checks import check_array, check_finite, check_real, check_size, on_host
 
 MOST_RELABELLINGS = 50_000
 """A shape with more distinct relabellings of its columns has no name: each of them is looked at."""
@@ -39,9 +39,14 @@ def template_prism(radius: float, half_height: float, twist: float, *, corners: 
         half_height: distance of each polygon from the plane half way.
         twist: degrees; 0 is a prism, 180/corners an antiprism, and of triangles with radius sqrt(2/3) and half-height
             sqrt(1/3) the octahedron.
-        corners: of each polygon.
+        corners: of each polygon, at least 1.
+
+    Raises:
+        ValueError, TypeError: lengths or an angle that are not finite numbers, or no corner.
     """
-    turns = 2 * np.pi * np.arange(corners) / corners
+    for name, value in (("radius", radius), ("half_height", half_height), ("twist", twist)):
+        check_real(name, value, "it makes one shape", host=True)
+    turns = 2 * np.pi * np.arange(check_size("corners", corners)) / corners
 
     def polygon(angles: np.ndarray, height: float) -> np.ndarray:
         return np.stack([radius * np.cos(angles), radius * np.sin(angles), np.full(corners, height)])
@@ -63,7 +68,7 @@ def hull_edges(W: ArrayLike) -> np.ndarray:
     Raises:
         ValueError, TypeError: not a matrix of one to three rows, or NaN in it.
     """
-    columns = np.asarray(W, float)
+    columns = on_host("W", W)
     check_array("W", columns, (None, None))
     check_finite("W", columns, "leave out what diverged, and say so")
     if len(columns) > 3:

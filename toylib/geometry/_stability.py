@@ -9,7 +9,16 @@ from jax.typing import ArrayLike
 from scipy.optimize import minimize
 
 from toylib import model
-from toylib._checks import HOST, check_array, check_finite, check_real, check_size, check_sparsity
+from toylib._checks import (
+    check_array,
+    check_features,
+    check_finite,
+    check_params,
+    check_real,
+    check_size,
+    check_sparsity,
+    on_host,
+)
 from toylib.features import Features
 from toylib.model import Params
 
@@ -50,7 +59,7 @@ def curvatures(
         ValueError, TypeError: a model that is not finite or does not fit, S or a displacement out of range.
     """
     at, shape = _checked(params, features, S)
-    check_real("displacement", displacement, "0.1 is a tenth of a feature's length", least=1e-6, most=10, many=HOST)
+    check_real("displacement", displacement, "0.1 is a tenth of a feature's length", least=1e-6, most=10, host=True)
     with jax.enable_x64(True):
         x, weights = _nodes(features, S, n_nodes)
         steps = displacement * np.eye(len(at))
@@ -100,14 +109,16 @@ def descend(
 
 def _checked(params: Params, features: Features, S: ArrayLike) -> tuple[np.ndarray, tuple[int, int]]:
     """The parameters of a model as one vector (m n + n,), W first, and the shape of W."""
-    if not (hasattr(params, "W") and hasattr(params, "b")):
-        raise TypeError(f"params must have W and b, got {type(params).__name__}; pass toylib.model.Params(W, b)")
+    check_params(params)
+    check_features(features)
+    for name, value in (("W", params.W), ("b", params.b)):
+        on_host(name, value)
     check_array("W", params.W, (None, features.n_features), "pass one model of these features")
     check_array("b", params.b, (features.n_features,), "pass one model of these features")
-    check_sparsity(S, many=HOST)
-    for name, value in params._asdict().items():
+    check_sparsity(S, host=True)
+    for name, value in (("W", params.W), ("b", params.b)):
         check_finite(name, value, "a model that diverged has no surroundings")
-    at = np.concatenate([np.asarray(value, np.float64).ravel() for value in params])
+    at = np.concatenate([np.asarray(value, np.float64).ravel() for value in (params.W, params.b)])
     return at, (params.W.shape[0], params.W.shape[1])
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
-from toylib._checks import check_array
+from toylib._checks import check_array, check_run, on_host
 from toylib.geometry._measures import FLAT, flatness, twist, within_energy
 from toylib.geometry._templates import (
     ONE,
@@ -71,12 +71,14 @@ def classify(W: ArrayLike, sets: Sets) -> str:
     Raises:
         ValueError, TypeError: sets that leave features out or share them, or m below 2.
     """
-    W = np.asarray(W, np.float32)
+    W = on_host("W", W, np.float32)
     check_array("W", W, (None, None), ONE)
     check_partition(W, sets)
     if not np.isfinite(W).all():
         return "other"
-    if np.square(W).sum() < ORIGIN_NORM * W.shape[1] / 6:
+    with np.errstate(over="ignore"):
+        size = np.square(W).sum()
+    if size < ORIGIN_NORM * W.shape[1] / 6:
         return "origin"
     if is_triples(W, sets):
         return _between_templates(W, sets)
@@ -131,7 +133,8 @@ def phases(run: Run, sets: Sets) -> list[Phase]:
     Raises:
         ValueError: a run with leading axes, m below 2, or sets that leave features out or share them.
     """
-    W = np.asarray(run.weights, np.float32)
+    check_run("run", run)
+    W = on_host("run.weights", run.weights, np.float32)
     check_array("run.weights", W, (None, None, None), "pass one model's run, as run.member(a, c) gives it")
     check_partition(W, sets)
     W = W[np.logical_and.accumulate(np.isfinite(W).all((1, 2)))]

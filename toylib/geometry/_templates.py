@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
-from toylib._checks import check_array, check_finite, check_size
+from toylib._checks import check_array, check_finite, check_size, on_host
 from toylib.geometry._shapes import MOST_RELABELLINGS, Shape, shapes, template_prism
 
 Sets = Sequence[Sequence[int]]
@@ -92,10 +92,10 @@ def template_distance(W: ArrayLike, sets: Sets, state: str) -> np.ndarray:
     Raises:
         ValueError, TypeError: sets that leave features out or share them, m below 2, or a name that is not listed.
     """
-    W = np.asarray(W, np.float64)
+    W = on_host("W", W)
     order, sizes = check_partition(W, sets, "its last two axes are m and n")
     table = shapes(sizes, W.shape[-2])
-    if state not in table:
+    if not isinstance(state, str) or state not in table:
         known = " or ".join(f'"{name}"' for name in table) or "nothing, for these sizes have no template"
         raise ValueError(
             f"state must be {known}, got {state!r}; geometry.templates lists them, without those that have more than "
@@ -117,7 +117,7 @@ def nearest_template(W: ArrayLike, sets: Sets) -> tuple[str, float]:
     Raises:
         ValueError, TypeError: as `template_distance`, a W that is not finite, or sizes that have no template.
     """
-    W = np.asarray(W, np.float64)
+    W = on_host("W", W)
     check_array("W", W, (None, None), ONE)
     order, sizes = check_partition(W, sets)
     check_finite("W", W, "leave out what diverged")
@@ -172,11 +172,13 @@ def _distance(W: np.ndarray, found: Shape) -> np.ndarray:
 
 def check_sets(W: jax.Array | np.ndarray, sets: Sets, *, size: int = 1) -> None:
     """Check W, and that the sets hold distinct features of it, at least `size` each."""
-    check_array("W", W, (None, None))
+    check_array("W", W, (None, None), single=True)
     members = _members(sets)
     if len(set(members)) != len(members) or not set(members) <= set(range(W.shape[1])) or not members:
+        turned = W.shape[1] <= max(members, default=0) < W.shape[0]
+        hint = f", and pass W.T, for W {W.shape} has features in rows" * turned
         raise ValueError(
-            f"sets must hold distinct features in [0, {W.shape[1]}), got {sets!r}; take them from features.sets"
+            f"sets must hold distinct features in [0, {W.shape[1]}), got {sets!r}; take them from features.sets{hint}"
         )
     if min(map(len, sets)) < size or (size > 1 and W.shape[0] < size):
         raise ValueError(
@@ -188,6 +190,8 @@ def check_sets(W: jax.Array | np.ndarray, sets: Sets, *, size: int = 1) -> None:
 def _members(sets: Sets) -> list[int]:
     """All features that the sets hold, set by set."""
     try:
+        if not all(isinstance(s, Sequence | np.ndarray) for s in (sets, *sets)):  # without an order, as set() is
+            raise TypeError("no sequence")
         return [index(i) for s in sets for i in s]
     except TypeError as error:
         raise TypeError(

@@ -116,7 +116,7 @@ def interval_pairs(statistic: Callable[..., float], *tables: ArrayLike) -> Inter
     Raises:
         ValueError: fewer than 3 models, a table that is not square, tables of different size, or NaN off the diagonal.
     """
-    squares = [np.array(table, float) for table in tables]
+    squares = [_numbers("tables", table) for table in tables]
     k = len(squares[0]) if squares and squares[0].ndim else 0
     if k < 3 or any(square.shape != (k, k) for square in squares):
         raise ValueError(
@@ -137,8 +137,22 @@ def interval_pairs(statistic: Callable[..., float], *tables: ArrayLike) -> Inter
     return Interval(float(statistic(*(square[apart] for square in squares))), float(low), float(high))
 
 
+def _numbers(name: str, values: ArrayLike) -> np.ndarray:
+    """Values in double precision; this room does without JAX, whose traced values NumPy refuses."""
+    try:
+        array = np.asarray(values)
+    except Exception as error:
+        raise TypeError(
+            f"{name} must be known numbers, got {type(values).__name__}; this function runs on the host, so call it "
+            "outside of jax.jit, with columns of one length"
+        ) from error
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must be real numbers, got {array.dtype}; convert them first")
+    return array.astype(float)
+
+
 def _over_seeds(name: str, values: ArrayLike, ndim: int | None) -> np.ndarray:
-    array = np.asarray(values, float)
+    array = _numbers(name, values)
     if array.ndim == 0 or len(array) < 2 or (ndim and array.ndim != ndim):
         raise ValueError(f"{name} must have a first axis of 2 seeds or more, got shape {array.shape}; run more")
     if not np.isfinite(array).all():

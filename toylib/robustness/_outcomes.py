@@ -14,7 +14,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from toylib._checks import check_array, check_finite, check_key, check_model, check_real, check_size, density
+from toylib._checks import (
+    check_array,
+    check_attacked,
+    check_finite,
+    check_key,
+    check_model,
+    check_size,
+    density,
+    on_host,
+)
 from toylib.attacks import error, latent
 from toylib.geometry import feature_dimensionality, features_per_dimension
 from toylib.model import Params, loss
@@ -54,7 +63,6 @@ class Superposition(NamedTuple):
     """exp of the entropy of the shares ‖W_i‖²/‖W‖²_F, from 1 to n; 0 for W = 0."""
 
 
-@jax.jit
 def superposition(W: jax.Array) -> Superposition:
     """Measure W (m, n).
 
@@ -65,6 +73,11 @@ def superposition(W: jax.Array) -> Superposition:
     with the squared norms of the directions as masses.
     """
     check_array("W", W, (None, None))
+    return _superposition(W)
+
+
+@jax.jit
+def _superposition(W: jax.Array) -> Superposition:
     mass = jnp.square(W).sum(0)
     kept = mass > KEPT**2 * mass.max()
     gram = jnp.abs(W.T @ W - jnp.diag(mass)) / jnp.where(mass.max() > 0, mass.max(), 1)
@@ -126,8 +139,9 @@ def given_up(kept_saving: ArrayLike) -> np.ndarray:
     Raises:
         ValueError: a model that diverged.
     """
-    check_finite("kept_saving", kept_saving, _LEAVE_OUT)
-    return np.asarray(kept_saving) < GIVEN_UP
+    kept = on_host("kept_saving", kept_saving)
+    check_finite("kept_saving", kept, _LEAVE_OUT)
+    return kept < GIVEN_UP
 
 
 def eliminated(found: Superposition, kept_saving: ArrayLike, n_hidden: int) -> np.ndarray:
@@ -148,6 +162,11 @@ def eliminated(found: Superposition, kept_saving: ArrayLike, n_hidden: int) -> n
         ValueError, TypeError: m below 1 or not an integer, a model that diverged.
     """
     _check_found(found)
+    if np.shape(kept_saving) != np.shape(found.kept):
+        raise ValueError(
+            f"kept_saving must have a share for each model, shape {np.shape(found.kept)}, got {np.shape(kept_saving)}; "
+            "pass saving of the same models"
+        )
     kept, dimensionality, interference = (np.asarray(a) for a in (found.kept, found.dimensionality, found.interference))
     clean = (dimensionality > CLEAN_DIMENSIONALITY) & (interference < CLEAN_INTERFERENCE)
     return (kept == check_size("n_hidden", n_hidden)) & clean & ~given_up(kept_saving)
@@ -196,8 +215,10 @@ _LEAVE_OUT = "leave out what diverged, and say so"
 
 
 def _check_found(*found: Superposition) -> None:
+    if odd := [type(each).__name__ for each in found if not isinstance(each, Superposition)]:
+        raise TypeError(f"found and plain must be Superposition, got {odd[0]}; pass what superposition returns")
     for name, value in (pair for each in found for pair in each._asdict().items()):
-        check_finite(name, value, _LEAVE_OUT)
+        check_finite(name, on_host(name, value), _LEAVE_OUT)
 
 
 def measured(data: Any) -> Superposition:
@@ -249,10 +270,7 @@ def attacked_loss(params: Params, X: jax.Array, radius: ArrayLike, *, key: jax.A
     Raises:
         ValueError, TypeError: shapes that do not fit, values that are not finite, a negative radius, an old-style key.
     """
-    check_model(params, X, (None, None))
-    for name, value in (("W", params.W), ("b", params.b), ("X", X)):
-        check_finite(name, value, "attack a model that has not diverged, on finite inputs")
-    check_real("radius", radius, "it is an L2 norm", least=0)
+    check_attacked(params, X, (None, None), radius)
     check_key("key", key, many="pass one key, which is split over the samples")
     return _attacked_loss(params, X, radius, jax.random.split(key, len(X)))
 

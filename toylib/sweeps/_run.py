@@ -265,7 +265,7 @@ def _shape(grid: Grid, start: _Start, batch: int | None, memory: int) -> tuple[i
     """The shape of the batches; where their size is left to us, after computing the first point."""
     if batch is not None:
         return grid.block(batch)
-    check_size("memory", memory, remedy="it bounds the bytes of results in a batch")
+    check_size("memory", memory, most=2**63 - 1, remedy="it bounds the bytes of results in a batch")
     first = start((slice(0, 1),) * len(grid.shape)).result()
     return grid.block(min(_LARGEST, memory // first.nbytes), even=True)
 

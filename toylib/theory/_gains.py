@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from toylib._checks import HOST, check_real, check_size
+from toylib._checks import check_finite, check_real, check_size, on_host
 
 _TRIANGLE, _SQUARE, _PENTAGON, _HEXAGON = (
     np.stack([np.cos(angles), np.sin(angles)]) for angles in (2 * np.pi * np.arange(k) / k for k in (3, 4, 5, 6))
@@ -39,18 +39,18 @@ def silent_gains(W: np.ndarray, b: np.ndarray, radius: float, *, source: np.ndar
         (..., n), 0 for a feature that is dead in the source.
 
     Raises:
-        ValueError: a source of other features, a bias that is missing, more than one radius.
+        ValueError, TypeError: a source of other features, a bias that is missing, more than one radius, values that
+            are not finite, or traced.
     """
-    W, b = np.asarray(W, float), np.asarray(b, float)
-    made_on = W if source is None else np.asarray(source, float)
+    W, b = _finite("W", W), _finite("b", b)
+    made_on = W if source is None else _finite("source", source)
     if W.ndim < 2 or made_on.ndim < 2 or made_on.shape[-1] != W.shape[-1]:
         raise ValueError(
             f"source must have the features of W {W.shape}, got shape {made_on.shape}; pass a model of the same data"
         )
     if b.shape[-1:] != W.shape[-1:]:
         raise ValueError(f"b must have a bias for each column of W {W.shape}, got shape {b.shape}; pass one each")
-    if np.ndim(radius):
-        raise ValueError(f"radius must be one norm, got shape {np.shape(radius)}; call it once for each")
+    check_real("radius", radius, "it is the norm of the attack", least=0, host=True)
     b = b[..., None, :]
     moves = radius * (_attacks(made_on) @ _gram(W))
     return (np.maximum(b + moves, 0) ** 2 - np.maximum(b, 0) ** 2).sum(-1)
@@ -73,7 +73,7 @@ def shared_pairs(within: float, *, n_sets: int, set_size: int) -> float:
         ValueError, TypeError: a share outside [0, 1], sizes below 1, or a share that no arrangement has, such as of
             pairs within sets of one.
     """
-    check_real("within", within, "it is a share of pairs", least=0, most=1, many=HOST)
+    check_real("within", within, "it is a share of pairs", least=0, most=1, host=True)
     n = check_size("n_sets", n_sets) * check_size("set_size", set_size)
     inside = n * (set_size - 1) / 2
     between = n * (n - 1) / 2 - inside
@@ -119,8 +119,7 @@ def one_feature_gains(W: np.ndarray, on: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: shapes that do not fit, or shares outside [0, 1].
     """
-    on = _shares(W, on)
-    W = np.asarray(W, float)
+    W, on = _shares(W, on)
     return (_attacks(W) @ _gram(W)) ** 2 @ on
 
 
@@ -150,9 +149,9 @@ def moved_target_gains(
     Raises:
         ValueError: shapes that do not fit, shares outside [0, 1], or radius not above 0.
     """
-    W, on, missed = np.asarray(W, float), _shares(W, on), np.asarray(missed, float)
-    weights = np.ones(W.shape[1]) if weights is None else np.asarray(weights, float)
-    check_real("radius", radius, "it is the norm of the attack", above=0, many=HOST)
+    (W, on), missed = _shares(W, on), _finite("missed", missed)
+    weights = np.ones(W.shape[1]) if weights is None else _finite("weights", weights)
+    check_real("radius", radius, "it is the norm of the attack", above=0, host=True)
     for name, values in (("missed", missed), ("weights", weights)):
         if values.shape != on.shape:
             raise ValueError(
@@ -164,15 +163,22 @@ def moved_target_gains(
     return kept + lost + (2 / radius) * (along @ (weights * missed))
 
 
-def _shares(W: np.ndarray, on: np.ndarray) -> np.ndarray:
-    """The shares of inputs on which units are on, checked."""
-    W, on = np.asarray(W, float), np.asarray(on, float)
+def _finite(name: str, value: np.ndarray) -> np.ndarray:
+    """`value` in double precision, checked."""
+    array = on_host(name, value)
+    check_finite(name, array, "leave out what diverged, and say so")
+    return array
+
+
+def _shares(W: np.ndarray, on: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """W and the shares of inputs on which units are on, checked."""
+    W, on = _finite("W", W), on_host("on", on)
     if W.ndim != 2 or on.shape != W.shape[1:] or not ((on >= 0) & (on <= 1)).all():
         raise ValueError(
             f"on must have a share in [0, 1] for each of the columns of W, shape {W.shape}, got shape {on.shape}; pass "
             "(z > 0).mean(0)"
         )
-    return on
+    return W, on
 
 
 def _gram(W: np.ndarray) -> np.ndarray:

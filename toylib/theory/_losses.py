@@ -4,7 +4,7 @@ from math import comb, factorial
 
 import numpy as np
 
-from toylib._checks import HOST, check_size, check_sparsity
+from toylib._checks import check_size, check_sparsity
 
 
 def bias_loss(S: float, *, n_sets: int = 2, set_size: int = 3) -> float:
@@ -69,5 +69,5 @@ def antipodal_pair_loss(S: float) -> float:
 
 def density_of(S: float) -> float:
     """p = 1 - S, checked."""
-    check_sparsity(S, many=HOST)
+    check_sparsity(S, host=True)
     return 1.0 - float(S)

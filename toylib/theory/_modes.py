@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import expit, logit
 
-from toylib._checks import HOST, check_finite, check_real, check_size
+from toylib._checks import check_finite, check_real, check_size, on_host
 from toylib.theory._losses import density_of
 
 
@@ -36,7 +36,7 @@ class Growth(NamedTuple):
 
     def after(self, steps: np.ndarray) -> np.ndarray:
         """Strengths so many steps later, (..., T, k), for steps (T,): each mode by `mode_strength`."""
-        return expit(logit(self.strengths)[..., None, :] + self.rates * np.asarray(steps, float)[:, None])
+        return expit(logit(self.strengths)[..., None, :] + self.rates * np.atleast_1d(on_host("steps", steps))[:, None])
 
     def columns(self, steps: np.ndarray) -> np.ndarray:
         """W so many steps later up to a rotation of the hidden space, (..., T, k, n): row √a·v for each mode."""
@@ -49,7 +49,7 @@ def linear_plateau(S: float, *, n_modes: int, n_sets: int = 2, set_size: int = 3
     The rest is the sum of the other eigenvalues. For two triples the modes are two of sets and four of differences:
     n_modes = 2 leaves p/3 and n_modes = 3, all that three dimensions hold, p/4.
     """
-    size, modes = n_sets * set_size, covariance_modes(S, n_sets=n_sets, set_size=set_size)
+    modes, size = covariance_modes(S, n_sets=n_sets, set_size=set_size), n_sets * set_size
     spectrum = np.array([modes.set] * n_sets + [modes.difference] * (size - n_sets))
     return float(spectrum[check_size("n_modes", n_modes, least=0) :].sum())
 
@@ -70,20 +70,20 @@ def mode_rates(S: float, learning_rate: float, *, n_sets: int = 2, set_size: int
     For a tied autoencoder with loss E‖x - Wᵀ W x‖² a mode v of eigenvalue λ and strength a = ‖W v‖² follows
     da/dt = 8·η·λ·a·(1 - a). Adam does not follow this.
     """
-    check_real("learning_rate", learning_rate, "it is a step size", least=0, many=HOST)
+    check_real("learning_rate", learning_rate, "it is a step size", least=0, host=True)
     modes = covariance_modes(S, n_sets=n_sets, set_size=set_size)
     return Modes(8 * learning_rate * modes.set, 8 * learning_rate * modes.difference)
 
 
 def mode_strength(step: np.ndarray, start: float, rate: float) -> np.ndarray:
     """Strength a(t) = 1/(1 + (1/a₀ - 1)·e^(-rate·t)) of a mode that starts at a₀ in (0, 1); same shape as `step`."""
-    check_real("rate", rate, "take it from mode_rates", many=HOST)
-    return expit(logit(_start(start)) + rate * np.asarray(step, float))
+    check_real("rate", rate, "take it from mode_rates", host=True)
+    return expit(logit(_start(start)) + rate * on_host("step", step))
 
 
 def mode_half_time(start: float, rate: float) -> float:
     """Step at which a mode that starts at a₀ in (0, 1) has strength 1/2: ln(1/a₀ - 1)/rate."""
-    check_real("rate", rate, "a mode that does not grow has no half-time", above=0, many=HOST)
+    check_real("rate", rate, "a mode that does not grow has no half-time", above=0, host=True)
     return float(-logit(_start(start)) / rate)
 
 
@@ -108,19 +108,20 @@ def growth(W: np.ndarray, covariance: np.ndarray, learning_rate: float, *, alike
         Growth. In a space of more dimensions than are free, the start decides what pattern grows.
 
     Raises:
-        ValueError: shapes that do not fit, W with NaN, a negative learning rate.
+        ValueError, TypeError: shapes that do not fit, W with NaN, a negative learning rate, traced values.
 
     Source: for separate weights Saxe, McClelland, Ganguli 2019; the tied flow is derived here.
     """
-    W, C = np.asarray(W, float), np.asarray(covariance, float)
-    if W.ndim < 2 or C.shape != (W.shape[-1],) * 2:
+    W, C = on_host("W", W), on_host("covariance", covariance)
+    if W.ndim < 2 or not W.size or C.shape != (W.shape[-1],) * 2:
         raise ValueError(
             f"covariance must be (n, n) for W (..., m, n), got shapes {C.shape} and {W.shape}; take "
             "features.covariance(S)"
         )
     for name, value in (("W", W), ("covariance", C)):
         check_finite(name, value, "leave out what diverged, and say so")
-    check_real("learning_rate", learning_rate, "it is a step size", least=0, many=HOST)
+    check_real("learning_rate", learning_rate, "it is a step size", least=0, host=True)
+    check_real("alike", alike, "it is a share, such as 0.02", least=0, most=1, host=True)
     free = np.broadcast_to(np.eye(W.shape[-2]), (*W.shape[:-2], *W.shape[-2:-1] * 2))
     values, strengths, patterns = [], [], []
     for value, axes in _eigenspaces(C, alike):
@@ -147,9 +148,9 @@ def after_bias(W: np.ndarray, mean: np.ndarray) -> np.ndarray:
         W: (..., m, n).
         mean: (n,).
     """
-    mu = np.asarray(mean, float)
-    if np.ndim(W) < 2 or mu.shape != np.shape(W)[-1:] or not np.isfinite(mu).all():
-        raise ValueError(f"mean must be (n,) and finite, got {mu} for W {np.shape(W)}; take features.mean(S)")
+    W, mu = on_host("W", W), on_host("mean", mean)
+    if W.ndim < 2 or mu.shape != W.shape[-1:] or not ((mu >= 0) & (mu <= 1)).all():
+        raise ValueError(f"mean must be (n,) and in [0, 1], got {mu} for W {W.shape}; take features.mean(S)")
     size = mu @ mu
     # The first factor is (e^(2·size) - 1)/size, and its limit 2 for a mean of 0.
     return W + (np.expm1(2 * size) / size if size else 2.0) * np.outer(W @ mu, mu).reshape(W.shape)
@@ -164,5 +165,5 @@ def _eigenspaces(C: np.ndarray, alike: float) -> list[tuple[float, np.ndarray]]:
 
 
 def _start(start: float) -> float:
-    check_real("start", start, "a mode of strength 0 never grows, and one of 1 is grown", above=0, below=1, many=HOST)
+    check_real("start", start, "a mode of strength 0 never grows, and one of 1 is grown", above=0, below=1, host=True)
     return start

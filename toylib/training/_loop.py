@@ -13,7 +13,18 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from toylib._checks import check_array, check_finite, check_hashable, check_real, check_size, is_traced
+from toylib._checks import (
+    check_array,
+    check_batch,
+    check_features,
+    check_finite,
+    check_flag,
+    check_hashable,
+    check_params,
+    check_real,
+    check_size,
+    is_traced,
+)
 from toylib._progress import bar
 from toylib.attacks import Attack
 from toylib.features import Features
@@ -24,6 +35,7 @@ from toylib.training._step import (
     Inputs,
     Optimizer,
     Setting,
+    check_length,
     check_setting,
     comparable,
     described,
@@ -82,7 +94,7 @@ def begin(
         axes: the leading axes of `start`.
     """
     o, resumed = options, isinstance(options.start, State)
-    if any(is_traced(leaf) for leaf in jax.tree.leaves((densities, keys, *o))):
+    if any(is_traced(leaf) for leaf in jax.tree.leaves((densities, keys, data_key, *o))):
         raise TypeError(
             "training must run on the host, got a call inside of jax.jit, jax.vmap or jax.grad; call it outside, and "
             "train_ensemble for many models in one compilation"
@@ -92,6 +104,8 @@ def begin(
     shapes = _shapes(features, o, begun.params, axes)
     leaves, tree = jax.tree.flatten(shapes)
     check_setting(setting, tuple(leaves), tree, o.importance is not None)
+    if setting.perturb is not None:
+        check_length(setting.perturb, tuple(leaves), tree, float(np.max(np.asarray(o.radius, np.float32))))
     if resumed:
         _check_state(setting, begun.opt_state, shapes)
     wanted = snapshot_steps(o.snapshots, begun.step, o.n_steps)
@@ -123,11 +137,10 @@ def begin(
 
 def _setting(features: Features, o: Options, ndim: int) -> Setting:
     """What decides the program, with a radius of rank `ndim`, once all options are checked but `start`."""
-    if not isinstance(features, Features):
-        raise TypeError(f"features must be a distribution of toylib.features, got {features!r}; try Correlated(2, 3)")
+    check_features(features)
     several = "pass one norm, and several, in one axis, to train_ensemble"
     check_real("radius", o.radius, "it is an L2 norm", least=0, ndim=ndim, many=several)
-    attacked = np.any(np.asarray(o.radius) != 0)
+    attacked = np.any(np.asarray(o.radius, np.float32) != 0)
     if o.perturb is None and attacked:
         raise ValueError(f"radius must be 0 without an attack, got {o.radius}; pass perturb as well")
     check_real("mix", o.mix, "it is the share of attacked samples in the loss", least=0, most=1, many=_ONE)
@@ -139,6 +152,11 @@ def _setting(features: Features, o: Options, ndim: int) -> Setting:
         check_array("importance", np.asarray(o.importance, np.float32), (features.n_features,), of_features)
     if not (callable(o.optimizer) or is_ready(o.optimizer)):
         raise TypeError(f"optimizer must make an optax transformation, or be one, got {o.optimizer!r}; try optax.adam")
+    if callable(o.learning_rate):
+        raise TypeError(
+            f"learning_rate must be a number, got {o.learning_rate!r}; pass a schedule inside of a ready-made "
+            "optimizer, such as optimizer=optax.adam(schedule), and no learning_rate"
+        )
     if is_ready(o.optimizer) and o.learning_rate is not None:
         raise ValueError(
             f"learning_rate must be None beside a ready-made optimizer, which has its own, got {o.learning_rate}; pass "
@@ -146,9 +164,11 @@ def _setting(features: Features, o: Options, ndim: int) -> Setting:
         )
     check_real("learning_rate", o.rate, "it is handed to the optimizer", least=0, many=_ONE)
     # Without a norm or a weight an attack is none: the same program then gives the same numbers.
-    perturb = comparable(o.perturb) if attacked and o.mix != 0 else None
-    optimizer, loss, batch_size = comparable(o.optimizer), comparable(o.loss), check_size("batch_size", o.batch_size)
-    setting = Setting(features, optimizer, loss, batch_size, bool(o.population), bool(o.linear), perturb)
+    perturb = comparable(o.perturb) if attacked and np.asarray(o.mix, np.float32) != 0 else None
+    optimizer, loss = comparable(o.optimizer), comparable(o.loss)
+    batch_size = check_batch(o.batch_size, features.n_uniforms)
+    population, linear = check_flag("population", o.population), check_flag("linear", o.linear)
+    setting = Setting(features, optimizer, loss, batch_size, population, linear, perturb)
     for name, value in setting._asdict().items():
         check_hashable(name, value)
     return setting
@@ -162,8 +182,7 @@ def _shapes(features: Features, o: Options, start: Any, axes: tuple[int, ...]) -
     like = jax.eval_shape(lambda: init(features.n_features, o.n_hidden, key=jax.random.key(0), scale=o.scale))
     if start is None:
         return like
-    if not (hasattr(start, "W") and hasattr(start, "b")):
-        raise TypeError(f"start must be a model or a State, got {type(start).__name__}; pass toylib.model.Params(W, b)")
+    check_params(start, "start", "be a model or a State")
     for name, wanted in like._asdict().items():
         shape = (*axes, *wanted.shape)
         remedy = "it is the model to go on from, of the same sizes"
@@ -227,7 +246,8 @@ def collect(
                 if failed or state.step in wanted:
                     kept.append(_on_host(state))
                 if failed:
-                    raise Diverged(run_of(kept, state, axes), state.step, float(state.loss), rate)
+                    begun = state.step == first
+                    raise Diverged(run_of(kept, state, axes), state.step, float(state.loss), rate, at_start=begun)
         except KeyboardInterrupt:
             if state is None:
                 raise

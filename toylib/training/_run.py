@@ -167,13 +167,14 @@ class Interrupted(_WithRun, KeyboardInterrupt):
 class Diverged(_WithRun, ArithmeticError):
     """Training left the finite numbers; `run` holds the snapshots up to there."""
 
-    def __init__(self, run: Run, step: int, loss: float, rate: str) -> None:
-        """Say what is not finite, when, with which loss, at which learning rate."""
+    def __init__(self, run: Run, step: int, loss: float, rate: str, *, at_start: bool = False) -> None:
+        """Say what is not finite, when, with which loss, at which learning rate, and what to lower."""
         whole = all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(run.params))
         parameters = "finite parameters" if whole else "NaN or infinity in the parameters"
+        lower = "the init scale, start or importance" if at_start else "the learning rate or the init scale"
         super().__init__(
             f"training must keep loss and parameters finite, got loss {loss:g} and {parameters} by step {step} at "
-            f"{rate}; lower the learning rate or the init scale. The run up to there is in .run"
+            f"{rate}; lower {lower}. The run up to there is in .run"
         )
         self.run = run
 

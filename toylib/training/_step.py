@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from toylib.attacks import Attack
@@ -130,6 +131,35 @@ def check_setting(setting: Setting, shapes: tuple[jax.ShapeDtypeStruct, ...], tr
             rate,
             jax.eval_shape(jax.random.key, 0),
         )
+
+
+def check_length(perturb: Attack, shapes: tuple[jax.ShapeDtypeStruct, ...], tree: Any, radius: float) -> None:
+    """Try an attack of one's own on a few samples and a model of these arrays: δ must be finite and in the ball.
+
+    Those of `toylib.attacks` have tests for that. The empty sample is among those tried.
+
+    Raises:
+        ValueError: δ is not finite, or longer than radius.
+    """
+    if getattr(perturb, "func", perturb).__module__.startswith("toylib.attacks"):
+        return
+    rng = np.random.default_rng(0)
+    model = jax.tree.unflatten(tree, [jnp.asarray(0.5 * rng.normal(size=s.shape), s.dtype) for s in shapes])
+    X = jnp.asarray(rng.random((8, len(model.b))) * np.arange(8)[:, None] / 7, jnp.float32)
+    keys = jax.random.split(jax.random.key(0), len(X))
+    deltas = np.asarray(_many(perturb, model, X, jnp.float32(radius), keys), np.float64)
+    longest = float(np.linalg.norm(deltas, axis=1).max())
+    if not longest <= radius * (1 + 1e-4):
+        empty = " at an empty input" * bool(np.isnan(deltas[0]).any())
+        raise ValueError(
+            f"perturb must return δ (n,) whose norm is at most radius = {radius:g}, got {longest:g}{empty}; return "
+            "radius·v/‖v‖, and 0 where v is 0"
+        )
+
+
+@partial(jax.jit, static_argnums=0)
+def _many(perturb: Attack, model: Params, X: jax.Array, radius: jax.Array, keys: jax.Array) -> jax.Array:
+    return jax.vmap(lambda x, key: perturb(model, x, radius, key=key))(X, keys)
 
 
 def _try(rule: str, remedy: str, wanted: Any, function: Callable, *args: Any) -> None:

@@ -8,7 +8,7 @@ import optax
 from jax.typing import ArrayLike
 
 from toylib import model
-from toylib._checks import check_key, check_size, density
+from toylib._checks import check_flag, check_key, check_size, density, on_host
 from toylib.attacks import Attack
 from toylib.features import Features
 from toylib.model import Params
@@ -68,7 +68,8 @@ def train(
         snapshots: increasing steps up to n_steps at which to keep W, b and the loss; by default about 200 spaced
             logarithmically, the first and the last step among them.
         perturb: an attack on each sample, constant for the gradient; the target stays the clean x. Any attack of
-            `toylib.attacks`, with its options bound by functools.partial, or another function that is called alike.
+            `toylib.attacks`, with its options bound by functools.partial, or another function that is called alike,
+            which is tried on a few samples first.
         radius: L2 norm handed to `perturb`, at least 0; at 0 training is plain, bitwise, as it is with `mix` 0.
         ramp: steps over which the norm rises linearly to `radius`.
         mix: weight of the attacked samples in the loss, in [0, 1]; the clean ones have the rest.
@@ -235,11 +236,11 @@ def train_ensemble(
     """
     check_key("keys", keys, ndim=1, many="pass jax.random.split(key, number), and one key to train")
     densities = density(Ss, ndim=1, many="pass a list of sparsities, and one sparsity to train")
-    if not population and data_key is None:
+    if not check_flag("population", population) and data_key is None:
         raise ValueError("data_key must be given unless population=True, got None; pass jax.random.key(...)")
     if data_key is not None:
         check_key("data_key", data_key, many="members share one stream, so pass one key")
-    for name, axis in (("Ss", Ss), ("keys", keys), ("radius", np.atleast_1d(radius))):
+    for name, axis in (("Ss", Ss), ("keys", keys), ("radius", np.atleast_1d(on_host("radius", radius)))):
         check_size(f"the length of {name}", len(axis), remedy="an axis without entries has no models")
     axes = (len(Ss), *np.shape(radius)[:1], len(keys))
     options = Options(
