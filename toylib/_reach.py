@@ -17,6 +17,7 @@ import sys
 import sysconfig
 import textwrap
 import tokenize
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from itertools import takewhile
@@ -42,7 +43,7 @@ class _Named(NamedTuple):
 
 def name_of(function: Any) -> str:
     """The name of a function or class where users import it from, so that a file may move within its package."""
-    return f"{_public(function.__module__)}.{function.__qualname__}"
+    return f"{_public(str(function.__module__))}.{function.__qualname__}"
 
 
 def _public(module: str) -> str:
@@ -71,16 +72,18 @@ def reached(
     texts: dict[str, str] = {}
     values: dict[str, Any] = {}
     seen: dict[Any, Any] = {}  # holds on to the values, whose ids would be used again
-    waiting = [_Named("", function, None), *(_Named(name, settings[name], None) for name in sorted(settings))]
+    waiting = deque([_Named("", function, None), *(_Named(name, settings[name], None) for name in sorted(settings))])
     while waiting:
-        label, value, scope = waiting.pop(0)
+        label, value, scope = waiting.popleft()
         is_code = isinstance(value, FunctionType | type)
         key = id(value) if is_code else (label, id(value))
         if key in seen:
             continue
         seen[key] = value
         if is_code:
-            if own(value) and (text := _text_of(value)):
+            if not own(value):  # which may wrap what is
+                waiting += (_Named(label, part, None) for part in _enclosed(value).values() if callable(part))
+            elif text := _text_of(value):
                 label = label if scope else name_of(value)
                 texts[label] = _hash(texts.get(label, "") + text)  # two lambdas may have one name
                 waiting += _in_class(label, value) if isinstance(value, type) else _in_function(label, value, own)
@@ -98,12 +101,13 @@ def reached(
 
 def _is_own(value: Any, home: str, versioned: Collection[str]) -> bool:
     """Whether the text of a function, a class or a module counts; of what is installed the version would tell."""
-    module = value.__name__ if isinstance(value, ModuleType) else value.__module__
+    scope = value.__globals__ if isinstance(value, FunctionType) else {}
+    module = str(scope.get("__name__") or getattr(value, "__module__", None) or value.__name__)
     if module.partition(".")[0] in versioned:
         return False
     if module in (home, "__main__"):
         return True
-    file = value.__globals__.get("__file__") if isinstance(value, FunctionType) else _scope_of(module).get("__file__")
+    file = (scope or _scope_of(module)).get("__file__")
     path, library = Path(file or sysconfig.__file__), sysconfig.get_path("stdlib")
     return not (path.is_relative_to(library) or {"site-packages", "dist-packages"} & {*path.parts})
 
@@ -114,7 +118,8 @@ def _scope_of(module: str) -> Mapping[str, Any]:
 
 
 def _globals(names: Collection[str], scope: Mapping[str, Any]) -> list[_Named]:
-    return [_Named(f"{_public(scope['__name__'])}.{name}", scope[name], scope) for name in sorted({*names} & {*scope})]
+    module = _public(str(scope.get("__name__")))
+    return [_Named(f"{module}.{name}", scope[name], scope) for name in sorted({*names} & {*scope})]
 
 
 def _in_function(label: str, function: FunctionType, own: Callable[[Any], bool]) -> Iterator[_Named]:
@@ -128,12 +133,21 @@ def _in_function(label: str, function: FunctionType, own: Callable[[Any], bool])
             within = _globals(attributes, vars(module))
             yield from within
             modules += [n.value for n in within if isinstance(n.value, ModuleType) and n.value not in modules]
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-        with suppress(ValueError):  # it is empty
-            yield _Named(f"{label}.{name}", cell.cell_contents, scope)
-    for name, parameter in inspect.signature(function, follow_wrapped=False).parameters.items():
-        if parameter.default is not parameter.empty:
-            yield _Named(f"{label}.{name}", parameter.default, scope)
+    yield from (_Named(f"{label}.{name}", value, scope) for name, value in _enclosed(function).items())
+    positional = function.__code__.co_varnames[: function.__code__.co_argcount]
+    defaults = dict(zip(reversed(positional), reversed(function.__defaults__ or ()), strict=False))
+    for name, value in sorted((defaults | (function.__kwdefaults__ or {})).items()):
+        yield _Named(f"{label}.{name}", value, scope)
+
+
+def _enclosed(function: Any) -> dict[str, Any]:
+    """The enclosed variables of a function; a class has none."""
+    found: dict[str, Any] = {}
+    if isinstance(function, FunctionType):
+        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+            with suppress(ValueError):  # it is empty
+                found[name] = cell.cell_contents
+    return found
 
 
 def _in_class(label: str, cls: type) -> Iterator[_Named]:
@@ -143,7 +157,7 @@ def _in_class(label: str, cls: type) -> Iterator[_Named]:
     for name, value in vars(cls).items():
         for inner in ("__func__", "fget", "func"):  # of class and static methods, properties, cached properties
             value = getattr(value, inner, value)
-        if isinstance(value, FunctionType) or not name.startswith("__"):
+        if not name.startswith("__") or (isinstance(value, FunctionType) and not name.startswith("__annotate")):
             yield _Named(f"{label}.{name}", value, scope)
 
 
@@ -217,7 +231,7 @@ def _statements(scope: Mapping[str, Any], name: str) -> list[str]:
     text = "".join(_lines(scope.get("__file__") or "", scope))
     try:
         statements = _parsed(text).body
-    except SyntaxError:
+    except (SyntaxError, ValueError):
         return []
     found = (ast.get_source_segment(text, statement) for statement in statements if _makes(statement, name))
     return [_without_comments(segment) for segment in found if segment]

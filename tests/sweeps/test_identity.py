@@ -72,6 +72,7 @@ def test_a_function_is_named_where_users_import_it_from():
 # ---- what a function reaches
 
 OWN = """
+import contextlib
 import functools
 from dataclasses import dataclass
 
@@ -158,6 +159,13 @@ def made(k):
 
 
 triple = made(3)
+
+
+@contextlib.contextmanager
+def opened(x):
+    yield x + 14
+
+
 ATTACKS = {"one": lambda x: x + 8}
 
 
@@ -167,7 +175,8 @@ def f(x, offset=RATE, design=Design(9), attack=None):
     def nested(y):
         return helper(y) + common.far(y) + moved(y)
 
-    CACHE.setdefault("done", []).append(len(x))
+    with opened(x) as x:
+        CACHE.setdefault("done", []).append(len(x))
     total = nested(x) + Plain.of(x) + wrapped(x) + fast(x) + sixfold(x) + triple(x) + ATTACKS["one"](x)
     return {"y": total * OPTIONS["a"] + design(x) + offset}
 
@@ -235,6 +244,7 @@ def test_what_a_function_reaches_is_named_when_it_changes(modules):
         ("made(3)", "made(4)", "triple.k was 3 and is 4"),
         ("k * x", "x * k", "triple has another text"),
         ("x + 8", "x + 9", "<lambda> has another text", "ATTACKS has another text"),
+        ("yield x + 14", "yield x + 15", "opened has another text"),
         ("+ offset}", "- offset}", "f has another text"),
         ("x + 10", "x + 13", "setting has another text"),
     ]:
