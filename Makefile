@@ -14,7 +14,7 @@ ON_ALL_CORES := -n auto --dist loadfile
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help lab test lint unit browser faults nbval notebooks pictures results bench bench-peers site lock newest clean
+.PHONY: help lab test lint unit browser faults nbval notebooks pictures results bench bench-peers site lock audit newest clean
 # Nothing but .venv is imported from.
 unexport PYTHONPATH
 
@@ -78,6 +78,10 @@ lock: ## make requirements.lock anew; ARGS=--upgrade takes the newest versions
 	"$$dir/bin/uv" --quiet pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
 		--fork-strategy fewest --generate-hashes --no-header --no-annotate --no-emit-index-url \
 		--no-emit-find-links --output-file requirements.lock $(ARGS)
+
+audit: ## ask OSV for advisories about the locked packages; ARGS=ADDRESS asks another source
+	$(check_python)
+	@$(PYTHON) tools/audit.py $(ARGS)
 
 newest: ## fill .venv with the newest dependencies instead of the locked ones
 	$(empty_venv)

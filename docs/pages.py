@@ -114,7 +114,7 @@ def element(
     height = layout.get("height", 450)
     if figure.get("frames"):  # without the room that plotly's slider takes: ours stands below the figure
         height -= layout["margin"]["b"] - layout["template"]["layout"]["margin"]["b"]
-    data = json.dumps(figure, separators=(",", ":"), ensure_ascii=False).replace("</", r"<\/")
+    data = json.dumps(figure, separators=(",", ":"), ensure_ascii=False).replace("<", r"\u003c")  # ends no script
     text, moved = html.escape(text), f' data-moves="{moves}"' if moves else ""
     return (
         f'<figure class="{classes}" id="{name}"{moved}>'

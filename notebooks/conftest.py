@@ -5,6 +5,7 @@ nbval runs the cells and decides what a cell's outputs are; whether they equal t
 
 import os
 from functools import partial
+from pathlib import Path
 
 import compiled
 import pytest
@@ -12,6 +13,9 @@ from compare import outputs_difference
 from nbval.plugin import IPyNbCell
 
 os.environ["TQDM_DISABLE"] = "1"  # for the kernels: stored outputs hold no progress bars
+# They have no network: Python imports sitecustomize.py when it starts, which says how.
+OFFLINE = Path(compiled.__file__).with_name("offline")
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(OFFLINE), os.environ.get("PYTHONPATH")]))
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

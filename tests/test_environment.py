@@ -36,6 +36,7 @@ TARGETS = [
     "bench-peers",
     "site",
     "lock",
+    "audit",
     "newest",
     "clean",
 ]

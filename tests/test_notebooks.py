@@ -263,6 +263,14 @@ def plotted(y: float) -> NotebookNode:
     return new_output("display_data", data=data)
 
 
+CHILD = """import subprocess, sys
+command = [sys.executable, "-c", "import socket; socket.getaddrinfo('a.org', 1)"]
+raise OSError(subprocess.run(command, capture_output=True, text=True).stderr)"""
+HERE = """import socket
+with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()):
+    print(1)"""
+
+
 @pytest.fixture(scope="module")
 def verdicts(tmp_path_factory) -> dict[str, str]:
     """Run strict nbval once on cells that do what is stored, but for noise, or do not; return what it says of each."""
@@ -277,6 +285,10 @@ def verdicts(tmp_path_factory) -> dict[str, str]:
         "surplus": ("x = 1", [printed("loss 0.970\n")]),
         "stderr": ("import sys; sys.stderr.write('0.1\\n');", [printed("0.1\n")]),
         "error": ("1 / 0", []),
+        "network": ("import socket\nsocket.create_connection(('192.0.2.1', 9), 1)", []),
+        "name": ("from urllib.request import urlopen\nurlopen('http://example.org', timeout=1)", []),
+        "child": (CHILD, []),
+        "here": (HERE, [printed("1\n")]),
         "exempt": ("# NBVAL_IGNORE_OUTPUT\nprint(1)", [printed("2\n")]),
         "stripped": (cell, []),
     }
@@ -293,12 +305,14 @@ def verdicts(tmp_path_factory) -> dict[str, str]:
     return {name: found[i] for i, name in enumerate(cases)} | {"log": done.stdout}
 
 
-@pytest.mark.parametrize("name", ["same", "noise"])
+@pytest.mark.parametrize("name", ["same", "noise", "here"])
 def test_strict_check_passes_on_noise(verdicts, name):
     assert verdicts[name] == "PASSED"
 
 
-@pytest.mark.parametrize("name", ["text", "figure", "missing", "surplus", "stderr", "error"])
+@pytest.mark.parametrize(
+    "name", ["text", "figure", "missing", "surplus", "stderr", "error", "network", "name", "child"]
+)
 def test_strict_check_fails_on_change(verdicts, name):
     assert verdicts[name] == "FAILED"
 
@@ -312,6 +326,8 @@ def test_strict_check_names_the_difference(verdicts):
     assert "stored 'loss 0.980', now 'loss 0.970'" in verdicts["log"]
     assert "data[0].y[1]: stored 1.1, now 1.0" in verdicts["log"]
     assert "no stored execution" in verdicts["log"]
+    for address in ("192.0.2.1", "example.org", "a.org"):
+        assert re.search(f"notebooks must run without a network, got .{address}.; store what it gives", verdicts["log"])
 
 
 def test_storing_normalises(tmp_path):

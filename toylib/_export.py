@@ -29,6 +29,8 @@ def describe_pictures(notebook: Any, resources: dict[str, Any]) -> tuple[Any, di
         A copy of the notebook, and the resources.
     """
     notebook = copy.deepcopy(notebook)
+    if "widgets" in notebook.metadata:
+        notebook.metadata.widgets = _harmless(notebook.metadata.widgets)
     is_first = True
     for cell in notebook.cells:
         if "outputs" in cell:
@@ -43,6 +45,15 @@ def describe_pictures(notebook: Any, resources: dict[str, Any]) -> tuple[Any, di
                 data.pop(_WIDGET, None)
                 is_first = False
     return notebook, resources
+
+
+def _harmless(value: Any) -> Any:
+    """The state of widgets, whose text must not open a comment: nbconvert's script would never end."""
+    if isinstance(value, dict):
+        return {name: _harmless(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_harmless(part) for part in value]
+    return value.replace("<!--", "<\u2060!--") if isinstance(value, str) else value  # a joiner, which is not seen
 
 
 def _is_widget_of_explorer(output: Any) -> bool:

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import re
 import sys
+import threading
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 
@@ -262,7 +263,40 @@ def test_a_function_of_a_notebook_is_refused_in_another_process(wrap, monkeypatc
         with pytest.raises(ValueError, match=message):
             run(wrap(own), batch=3, executor=pool)
         assert not pool._processes
+        with pytest.raises(
+            ValueError, match=r"^factor must be of a module .*, got <function .* of a notebook or prompt"
+        ):
+            run(batch=3, executor=pool, factor=wrap(own))
+        assert not pool._processes
     assert run(wrap(own), batch=3).value.shape == (2, 5, 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"function": lambda name, seed, S: {"value": seed}}, "function .*<lambda>.*Can't pickle"),
+        ({"factor": threading.Lock()}, "factor .*lock.*cannot pickle"),
+        ({"factor": [1, lambda: 2]}, "factor .*<lambda>.*Can't pickle"),
+    ],
+)
+def test_what_cannot_be_sent_is_refused_before_a_process_starts(options, named):
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        with pytest.raises(
+            TypeError, match=f"{named}.*; define functions at the top of a module, .*ThreadPoolExecutor"
+        ):
+            run(**{"function": results, "batch": 3, "executor": pool} | options)
+        assert not pool._processes
+
+
+def test_a_program_that_is_not_there_is_refused_before_a_process_starts(monkeypatch):
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", "<stdin>", raising=False)
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None, raising=False)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("forkserver")) as pool:
+        with pytest.raises(
+            ValueError, match=r"executor must find the program that its processes .*, got <stdin>; run a"
+        ):
+            run(batch=3, executor=pool)
+        assert not pool._processes
 
 
 # ---- failures
@@ -396,6 +430,16 @@ def test_a_function_that_returns_something_else_stops_the_sweep(returned, error,
         ({"x": [print]}, TypeError, "values of x must be numbers or strings, got .*print.*; pass seeds for keys"),
         ({"x": jax.random.split(jax.random.key(0))}, TypeError, "values of x must be numbers or strings, got Array"),
         ({"x": [[1, 2], [3]]}, TypeError, "values of x must be numbers or strings, got"),
+        (
+            {"x": [0.1, "ramp"]},
+            TypeError,
+            r"all numbers, all strings or .*, got \[0.1, 'ramp'\], .* \['0.1', 'ramp'\]; ",
+        ),
+        (
+            {"x": [np.True_, 2]},
+            TypeError,
+            r"all numbers, all strings or all True and False, got .* \[1, 2\]; give names",
+        ),
     ],
 )
 def test_grids_are_checked(grid, error, message):
@@ -486,8 +530,21 @@ def test_an_edited_function_is_refused(tmp_path):
     xs = {"x": range(3)}
     run(edited(tmp_path / "file.py", 2), xs, store=tmp_path / "s", batch=3)
     run(edited(tmp_path / "file.py", 2), xs, store=tmp_path / "s", batch=3)
-    with pytest.raises(ValueError, match=r"got another: function source was .* and is .*"):
+    with pytest.raises(ValueError, match=r"got another: file.f has another text. It resumes"):
         run(edited(tmp_path / "file.py", 12), xs, store=tmp_path / "s", batch=3)
+
+
+def test_a_store_that_says_nothing_of_helpers_resumes_with_a_warning(tmp_path):
+    first = run(store=tmp_path / "s", batch=15).load()
+    root = tmp_path / "s" / "zarr.json"
+    about = json.loads(root.read_text())
+    assert about["attributes"]["sweep"].pop("texts").keys() >= {f"{__name__}.results", f"{__name__}.LOST"}
+    assert about["attributes"]["sweep"].pop("values") == {f"{__name__}.results.factor": 1.0}
+    root.write_text(json.dumps(about))
+    with pytest.warns(UserWarning, match=r"s is from a toylib that kept nothing of the helpers .* overwrite=True"):
+        again = run(store=tmp_path / "s", batch=15)
+    xr.testing.assert_identical(again, first)
+    assert len(CALLS) == 2
 
 
 def test_overwrite_starts_anew(tmp_path):

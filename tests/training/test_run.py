@@ -1,6 +1,9 @@
 """What training leaves behind: its shapes, and files that come back bitwise or say what is wrong with them."""
 
+import io
 import re
+import tracemalloc
+import zipfile
 from typing import NamedTuple
 
 import jax
@@ -151,8 +154,41 @@ def test_a_bad_file_is_named(tmp_path):
     np.savez(path, **fields)
     with pytest.raises(ValueError, match=message):
         Run.load(path)
+    trained().save(path)
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    vast = io.BytesIO()  # 4 TB, of which there are 8 bytes
+    np.lib.format.write_array_header_1_0(vast, {"descr": "<f4", "fortran_order": False, "shape": (10**6, 10**6)})
+    for name, content in {"W.npy": vast.getvalue() + bytes(8), "b.npy": parts["b.npy"] + b"more"}.items():
+        with zipfile.ZipFile(path, "w") as archive:
+            for other, whole in (parts | {name: content}).items():
+                archive.writestr(other, whole)
+        with pytest.raises(ValueError, match=rf"got ValueError\('{name} of shape .* and type float32 in \d+ bytes"):
+            Run.load(path)
     with pytest.raises(FileNotFoundError, match=r"nothing.npz"):
         Run.load(tmp_path / "nothing.npz")
+
+
+def test_a_small_file_does_not_expand_without_bound(tmp_path):
+    path, run = tmp_path / "run.npz", trained()
+    bomb = np.lib.stride_tricks.as_strided(np.zeros(1, np.float32), (1, 4000, 4000), (0, 0, 0))
+    run._replace(weights=bomb).save(path)
+    assert path.stat().st_size < 2**18
+    tracemalloc.start()
+    with pytest.raises(
+        ValueError, match=r"run.npz must take at most memory=1,000,000 bytes, got 64,\d{3},\d{3}; if it is "
+    ):
+        Run.load(path, memory=10**6)
+    assert tracemalloc.get_traced_memory()[1] < 2**21
+    tracemalloc.stop()
+    run.save(path)
+    with pytest.raises(ValueError, match=r"pass memory=\d+$") as caught:
+        Run.load(path, memory=1)
+    needed = int(str(caught.value).rpartition("=")[2])
+    assert needed > sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(run))
+    assert np.array_equal(Run.load(path, memory=needed).weights, run.weights)
+    with pytest.raises(ValueError, match=f"got {needed:,}; if it is yours pass memory={needed}$"):
+        Run.load(path, memory=needed - 1)
 
 
 def test_a_crash_while_saving_leaves_the_old_file(tmp_path, monkeypatch):

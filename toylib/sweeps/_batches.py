@@ -3,10 +3,17 @@
 This is what a worker runs, so it imports nothing but NumPy.
 """
 
+import io
 import json
+import multiprocessing
+import pickle
 import re
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from types import FunctionType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +31,60 @@ def check_names(what: str, names: Iterable[Any]) -> None:
                 f"{what} must begin with a letter, have at most 64 letters, digits, spaces, dots, hyphens and "
                 f"underscores, and not be among {', '.join(_TAKEN)}, got {name!r:.80}; rename it"
             )
+
+
+def check_pool(pool: ProcessPoolExecutor, sent: Mapping[str, Any]) -> None:
+    """Refuse what would hang or die without a reason: forked processes, and what others cannot import.
+
+    Args:
+        pool: where batches are to run.
+        sent: the function and its settings, by name.
+
+    Raises:
+        ValueError: the pool forks, or its processes cannot find what they are sent.
+        TypeError: something cannot be sent.
+    """
+    if getattr(pool, "_mp_context", multiprocessing).get_start_method() == "fork":
+        raise ValueError(
+            "executor must start its processes afresh, got fork, in which JAX's locks stay shut; pass "
+            'ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn"))'
+        )
+    file = getattr(sys.modules["__main__"], "__file__", None)
+    if file and not getattr(sys.modules["__main__"], "__spec__", None) and not Path(file).exists():
+        raise ValueError(
+            f"executor must find the program that its processes begin with, got {file}; run a script from its file, or "
+            "leave the executor out"
+        )
+    for name, value in sent.items():
+        try:
+            _Sending(io.BytesIO(), file is not None).dump(value)
+        except _Unknown as error:
+            raise ValueError(
+                f"{name} must be of a module that other processes can import, got {error} of a notebook or prompt; "
+                "write it to a file beside, import it, or leave the executor out"
+            ) from None
+        except Exception as error:  # whatever an object makes of it
+            raise TypeError(
+                f"{name} must be what pickle can send to other processes, got {value!r:.80}: {error}; define functions "
+                "at the top of a module, pass what a value is made from, or take a ThreadPoolExecutor"
+            ) from error
+
+
+class _Unknown(Exception):
+    """Something that other processes cannot import."""
+
+
+class _Sending(pickle.Pickler):
+    """Pickles, and finds functions and classes of a program without a file, which pickle sends by name."""
+
+    def __init__(self, file: Any, has_main: bool) -> None:
+        super().__init__(file)
+        self.has_main = has_main
+
+    def reducer_override(self, value: Any) -> Any:
+        if isinstance(value, type | FunctionType) and value.__module__ == "__main__" and not self.has_main:
+            raise _Unknown(f"{value!r:.80}")
+        return NotImplemented
 
 
 class Field(NamedTuple):

@@ -30,7 +30,7 @@ class Grid:
         """Check and copy axes given as name -> values, or name -> (values, attributes).
 
         Raises:
-            TypeError: not a mapping with names for keys; values that are neither numbers nor strings.
+            TypeError: not a mapping with names for keys; values that are neither numbers nor strings, or a mixture.
             ValueError: no axis; one that has no name for a folder, is empty, not one-dimensional, not finite, or has a
                 value twice.
         """
@@ -102,6 +102,12 @@ def _axis(name: str, values: Any) -> np.ndarray:
         )
     if array.ndim != 1 or not array.size:
         raise ValueError(f"the values of {name} must be a sequence, got shape {array.shape}; pass a list")
+    kinds = {*map(type, values)}
+    if len({(issubclass(kind, str), issubclass(kind, bool | np.bool)) for kind in kinds}) > 1:
+        raise TypeError(
+            f"the values of {name} must be all numbers, all strings or all True and False, got {values!r:.200}, which "
+            f"would become {array.tolist()!r:.200}; give names or numbers to all, and look them up inside the function"
+        )
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise ValueError(f"the values of {name} must be finite, got {values}; remove NaN and infinity")
     if len(np.unique(array)) < len(array):

@@ -5,18 +5,20 @@ import functools
 import hashlib
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from importlib.metadata import version
-from itertools import takewhile
 from typing import Any
 
 import jax
 import numpy as np
 
+from toylib._reach import name_of, reached
 from toylib.sweeps._grids import Grid
 
 FORMAT = 1
 _LIBRARIES = ("toylib", "jax", "jaxlib", "numpy", "optax", "scipy")  # what the numbers depend on
+_REACHED = ("texts", "values")
 _SHOWN = 64  # entries of an array that are written out; a larger one stands as its hash
 
 
@@ -33,6 +35,7 @@ def identity(function: Callable, grid: Grid, fixed: Mapping[str, Any], *, strict
         TypeError: strict, and a setting or the function is none of these.
     """
     described = describe if strict else _described_or_text
+    texts, values = reached(function, fixed, _LIBRARIES)
     return {
         "format": FORMAT,
         "function": described("function", function),
@@ -42,6 +45,8 @@ def identity(function: Callable, grid: Grid, fixed: Mapping[str, Any], *, strict
         },
         "fixed": {name: described(name, value) for name, value in fixed.items()},
         "versions": {name: version(name) for name in _LIBRARIES},
+        "texts": texts,
+        "values": dict(_described(values)),
     }
 
 
@@ -97,12 +102,42 @@ def _describe_function(name: str, function: Any) -> dict[str, str]:
             f"{name} must be a function with source code and without enclosed variables, got {function!r:.200}; "
             "define it in a module or script, pass settings as arguments, and build optimisers inside"
         )
-    # A function is named where users import it from, so that a store outlives a move between a package's own files.
-    public = takewhile(lambda part: not part.startswith("_") or part == "__main__", function.__module__.split("."))
-    return {
-        "function": ".".join([*public, function.__qualname__]),
-        "source": hashlib.sha256(inspect.cleandoc(source).encode()).hexdigest(),
-    }
+    return {"function": name_of(function), "source": hashlib.sha256(inspect.cleandoc(source).encode()).hexdigest()}
+
+
+def _described(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Descriptions of those values that have one."""
+    for name, value in values.items():
+        with suppress(TypeError):
+            yield name, describe(name, value)
+
+
+def changes(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+    """In which two identities differ, in words; what a store of an older toylib does not say is not compared."""
+    texts, values = ([side[what] for side in (stored, given)] if what in stored else ({}, {}) for what in _REACHED)
+    both = texts[0].keys() & texts[1].keys()
+    always = [name for name in given if name not in _REACHED]
+    old, new = ({name: _without_sources(side.get(name), both) for name in always} for side in (stored, given))
+    different = differences(old, new)
+    for was, now in (texts, values):
+        different += [
+            f"{name} is {'now' if name in now else 'no longer'} used" for name in sorted(was.keys() ^ now.keys())
+        ]
+    different += [f"{name} has another text" for name in sorted(both) if texts[0][name] != texts[1][name]]
+    for name in sorted(values[0].keys() & values[1].keys()):
+        different += differences(values[0][name], values[1][name], name)
+    return different
+
+
+def _without_sources(value: Any, names: Collection[str]) -> Any:
+    """A description without the hashes of functions whose texts are compared, which leave comments out."""
+    if isinstance(value, list):
+        return [_without_sources(item, names) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.keys() == {"function", "source"} and value["function"] in names:
+        return {"function": value["function"]}
+    return {name: _without_sources(item, names) for name, item in value.items()}
 
 
 def differences(stored: Any, given: Any, path: str = "") -> list[str]:

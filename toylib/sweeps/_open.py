@@ -1,6 +1,7 @@
 """Opening a store: made, joined, mended or removed, whoever else does the same at this moment."""
 
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 from toylib._locks import ALONE, lock, scratch
 from toylib.sweeps._grids import Grid
-from toylib.sweeps._identity import differences
+from toylib.sweeps._identity import changes
 from toylib.sweeps._store import Store, about_of, alone, marks_of
 
 POLL_S = 0.05
@@ -64,13 +65,19 @@ def open_store(
 
 def _accept(sweep: Store, about: dict[str, Any], batch: int | None, *, retry: bool) -> None:
     """Check that a store holds this sweep, whole; with `retry` mend it, and forget the batches with failures."""
-    different = differences({name: sweep.identity[name] for name in about}, about)
+    different = changes(sweep.identity, about)
     if batch is not None and sweep.grid.block(batch) != sweep.shape:
         different.append(f"batches had shape {sweep.shape} and have {sweep.grid.block(batch)}")
     if different:
         raise ValueError(
             f"{sweep.path} must hold the same sweep, got another: {'; '.join(different)}. It resumes with the call and "
             "the versions that made it; for this sweep name another path, or pass overwrite=True to lose what it holds"
+        )
+    if "texts" not in sweep.identity:
+        warnings.warn(
+            f"{sweep.path} is from a toylib that kept nothing of the helpers and globals that a function uses, so its "
+            "results may be those of others; if any has changed, name another path or pass overwrite=True",
+            stacklevel=4,
         )
     damaged = sweep.damaged()
     if damaged and not retry:

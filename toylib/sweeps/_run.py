@@ -1,8 +1,6 @@
 """Sweeps: xarray labels, Zarr keeps, an executor of `concurrent.futures` works; this module ties them together."""
 
 import inspect
-import multiprocessing
-import sys
 import time
 import warnings
 from collections import deque
@@ -19,7 +17,7 @@ import xarray as xr
 from toylib._checks import check_size
 from toylib._paths import checked_path
 from toylib._progress import bar
-from toylib.sweeps._batches import Computed, compute
+from toylib.sweeps._batches import Computed, check_pool, compute
 from toylib.sweeps._grids import Block, Grid, extent
 from toylib.sweeps._identity import identity
 from toylib.sweeps._open import POLL_S, open_store
@@ -230,28 +228,11 @@ def _prepare(
             "client.get_executor()"
         )
     if isinstance(executor, ProcessPoolExecutor):
-        _check_pool(executor, function)
+        check_pool(executor, {"function": function, **fixed})
     if batch is not None:
         check_size("batch", batch, remedy="it is the largest number of points in a batch")
     submit = _here if executor is None else executor.submit
     return axes, lambda block: submit(compute, function, axes.columns(block), extent(block), fixed)
-
-
-def _check_pool(pool: ProcessPoolExecutor, function: Any) -> None:
-    """Refuse what would hang or die without a reason: forked processes, and functions that others cannot import."""
-    method = getattr(pool, "_mp_context", multiprocessing).get_start_method()
-    if method == "fork":
-        raise ValueError(
-            "executor must start its processes afresh, got fork, in which JAX's locks stay shut; pass "
-            'ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn"))'
-        )
-    while isinstance(function, partial):
-        function = function.func
-    if getattr(function, "__module__", "") == "__main__" and not hasattr(sys.modules["__main__"], "__file__"):
-        raise ValueError(
-            f"function must be of a module that other processes can import, got {function!r:.80} of a notebook or "
-            "prompt; write it to a file beside, import it, or leave the executor out"
-        )
 
 
 def _here(function: Callable, *arguments: Any) -> Future:

@@ -1,9 +1,11 @@
 """What training leaves behind, on disk too, and the errors that carry it."""
 
 from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
+from zipfile import ZipFile
 
 import jax
 import jax.numpy as jnp
@@ -125,19 +127,46 @@ class Run(NamedTuple):
             unfinished.unlink(missing_ok=True)
 
     @classmethod
-    def load(cls, path: str | Path) -> "Run":
-        """Read what `save` wrote; ValueError if the file is damaged or something else, and nothing is unpickled."""
-        path = checked_path("path", path)
+    def load(cls, path: str | Path, *, memory: int = 2**32) -> "Run":
+        """Read what `save` wrote; nothing is unpickled.
+
+        Args:
+            path: of the file.
+            memory: bytes that its arrays may take; a small file may declare a thousand times its size.
+
+        Raises:
+            ValueError: the file is damaged, something else, or declares more than `memory`.
+            FileNotFoundError: there is none.
+        """
+        path, names = checked_path("path", path), ("W", "b", *cls._fields[1:])
+        check_size("memory", memory, remedy="it bounds the bytes of the arrays that are read")
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                params = Params(jnp.asarray(arrays["W"]), jnp.asarray(arrays["b"]))
-                return cls(params, *(arrays[field] for field in cls._fields[1:]))
+            with path.open("rb") as file, ZipFile(file) as archive:
+                size = sum(_declared(archive, f"{name}.npy") for name in names)
+                if size <= memory:
+                    with np.load(path, allow_pickle=False) as arrays:
+                        params = Params(jnp.asarray(arrays["W"]), jnp.asarray(arrays["b"]))
+                        return cls(params, *(arrays[field] for field in cls._fields[1:]))
         except FileNotFoundError:
             raise
         except Exception as error:
             raise ValueError(
                 f"{path} must be a file written by Run.save, got {error!r}; train again or copy it anew"
             ) from error
+        raise ValueError(
+            f"{path} must take at most memory={memory:,} bytes, got {size:,}; if it is yours pass memory={size}"
+        )
+
+
+def _declared(archive: ZipFile, name: str) -> int:
+    """Bytes of an array in an archive, from what it declares, which must agree with its header; none is read."""
+    size = archive.getinfo(name).file_size  # and no more is unpacked
+    with archive.open(name) as file:
+        np.lib.format.read_magic(file)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        if size != file.tell() + prod(shape) * dtype.itemsize:
+            raise ValueError(f"{name} of shape {shape} and type {dtype} in {size} bytes")
+    return size
 
 
 class _WithRun(BaseException):
