@@ -85,16 +85,21 @@ def context() -> Iterator[BrowserContext]:
 
 
 @pytest.fixture(scope="session")
-def address(tmp_path_factory, stored) -> Iterator[str]:
-    """JupyterLab on a copy of the notebooks and some small ones; return its address."""
+def served(tmp_path_factory) -> Path:
+    """A folder with a copy of the notebooks and some small ones, which a test may add to."""
     folder = tmp_path_factory.mktemp("lab") / "notebooks"
     shutil.copytree(Path(__file__).parents[1] / "notebooks", folder, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(stored, folder)
     small.write_baked(folder)
     small.write_broken(folder)
     small.write_training(folder)
     small.write_turning(folder)
-    with serve(folder) as address:
+    return folder
+
+
+@pytest.fixture(scope="session")
+def address(served) -> Iterator[str]:
+    """JupyterLab on that folder; return its address."""
+    with serve(served) as address:
         yield address
 
 
