@@ -356,7 +356,7 @@ def test_arguments_of_robustness_are_checked(change, error, message):
 
 
 def test_robustness_over_norms_by_vmap_as_the_message_says():
-    params, X = Params(pairs(), jnp.full(N, -0.1)), Independent(N).sample(0.7, 64, key=KEY)
+    params, X = Params(pairs(), jnp.full(N, -0.1)), Independent(N).sample(0.7, BATCH, key=KEY)
     norms = jnp.array([0.0, 0.4])
     found = jax.vmap(lambda radius: attacked_loss(params, X, radius, key=KEY))(norms)
     assert float(found[0]) == pytest.approx(float(loss(params, X)), rel=1e-5)
