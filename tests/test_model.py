@@ -423,8 +423,8 @@ def test_nan_stays_nan():
 
 def test_gradient_of_the_cross_entropy_equals_finite_differences():
     (W, b, R), x, weights = random_classifier(3, 6)
-    options = {"weights": jnp.asarray(weights, jnp.float32)}
-    found = jax.jit(jax.grad(lambda p: cross_entropy(p, jnp.asarray(x, jnp.float32), **options)))(classifier_of(W, b, R))
+    samples, options = jnp.asarray(x, jnp.float32), {"weights": jnp.asarray(weights, jnp.float32)}
+    found = jax.jit(jax.grad(lambda p: cross_entropy(p, samples, **options)))(classifier_of(W, b, R))
     for which, at in ((0, (1, 4)), (1, (2,)), (2, (0, 5))):
         values = []
         for sign in (1, -1):
