@@ -35,7 +35,7 @@ lint: .venv/.installed ## check style and format, notebooks included, and types
 	$(PY) -m pyrefly check
 
 unit: .venv/.installed ## run the unit tests
-	$(PY) -m pytest $(ON_ALL_CORES) tests --ignore-glob "tests/test_browser*" $(ARGS)
+	$(PY) -m pytest $(ON_ALL_CORES) --no-loadscope-reorder tests --ignore-glob "tests/test_browser*" $(ARGS)
 
 # Two at a time, because what they wait for takes longer on a busy machine; 5 says that there was no test to run.
 browser: .venv/.installed ## run the browser tests, where there is a Chromium or Chrome

@@ -41,7 +41,6 @@ def gather(notebooks: Path, folder: Path) -> None:
     static = folder / "_static"
     shutil.copy(Path(plotly.__file__).parent / "package_data" / "plotly.min.js", static)
     shutil.copy(ROOT / "toylib" / "explorers" / "plot.js", static)  # what a page and a kernel draw alike
-    train.write(static)
     (static / "colours.js").write_text(f"const DARK = {json.dumps(DARK)};\n", encoding="utf-8")
     stored = {path.stem: nbformat.read(path, as_version=4) for path in sorted(notebooks.glob("*.ipynb"))}
     for name, notebook in stored.items():
@@ -53,6 +52,7 @@ def gather(notebooks: Path, folder: Path) -> None:
                 (folder / "hero.html").write_text(pages.landing(notebook, static / name), encoding="utf-8")
         except (ValueError, LookupError) as error:
             sys.exit(f"{notebooks / name}.ipynb has no page: {error}")
+    train.write(static)
     try:
         criteria = read_criteria(ROOT / "notebooks" / "results" / "criteria.toml")
         texts = lists.reference() | {"claims.md": lists.register(stored, criteria)}

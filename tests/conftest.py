@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -34,6 +35,16 @@ if BROWSER or os.environ.get("REQUIRE_BROWSER") == "1":
 def pytest_report_header() -> list[str]:
     """Say what is left out on a machine without a browser."""
     return [f"left out, for there is no Chromium or Chrome: {', '.join(collect_ignore)}"] if collect_ignore else []
+
+
+LONG = {f"test_{name}.py" for name in ("certificates", "docs", "faults", "notebooks", "parts", "recipes", "store")}
+"""Files that take longer than their number of tests lets expect."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files, so that no process is left with one at the end (`make unit` keeps the order)."""
+    number = Counter(item.path for item in items)
+    items.sort(key=lambda item: (item.path.name not in LONG, -number[item.path]))
 
 
 _COMPILED: list[str] = []
@@ -85,16 +96,21 @@ def context() -> Iterator[BrowserContext]:
 
 
 @pytest.fixture(scope="session")
-def address(tmp_path_factory, stored) -> Iterator[str]:
-    """JupyterLab on a copy of the notebooks and some small ones; return its address."""
+def served(tmp_path_factory) -> Path:
+    """A folder with a copy of the notebooks and some small ones, which a test may add to."""
     folder = tmp_path_factory.mktemp("lab") / "notebooks"
     shutil.copytree(Path(__file__).parents[1] / "notebooks", folder, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(stored, folder)
     small.write_baked(folder)
     small.write_broken(folder)
     small.write_training(folder)
     small.write_turning(folder)
-    with serve(folder) as address:
+    return folder
+
+
+@pytest.fixture(scope="session")
+def address(served) -> Iterator[str]:
+    """JupyterLab on that folder; return its address."""
+    with serve(served) as address:
         yield address
 
 

@@ -1,5 +1,6 @@
 """Notebooks in JupyterLab and the site from disk, in a real browser: every slider moved, every plot read back."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +23,8 @@ in_the_small_one = pytest.mark.xdist_group("small")  # one page, which tests use
 
 
 @pytest.fixture(scope="module")
-def small(context, address, stored) -> Iterator[Lab]:
+def small(context, served, address, stored) -> Iterator[Lab]:
+    shutil.copy(stored, served)
     with opened(context, address, stored.name) as lab:
         lab.page.locator("img.plot-img").nth(2).wait_for(state="attached")  # before anything has run
         lab.run_all()

@@ -6,6 +6,7 @@ import pytest
 from lab import Lab, opened
 from playwright.sync_api import Locator
 
+pytestmark = pytest.mark.xdist_group("train")  # one page, which tests use one after the other
 TITLE = re.compile(r"Step ([\d,]+): loss ([\d.e-]+), S = ([\d.]+)")
 DRAWN_MS = 20_000
 

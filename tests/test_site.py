@@ -5,7 +5,6 @@ import inspect
 import json
 import re
 import runpy
-import subprocess
 import sys
 from dataclasses import dataclass, field
 from functools import cache
@@ -543,25 +542,32 @@ def test_a_figure_without_a_picture_or_a_caption_is_refused(tmp_path):
             pages.page(notebook, tmp_path)
 
 
-def make(*arguments):
-    command = [sys.executable, TOP / "docs" / "make.py", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.returncode, done.stderr.strip().splitlines()
+@pytest.fixture
+def make(monkeypatch, capsys):
+    """Run make.py with arguments, which it must refuse; return its exit status: a message, which Python prints."""
+
+    def make(*arguments):
+        monkeypatch.setattr(sys, "path", [*sys.path])
+        monkeypatch.setattr(sys, "argv", ["make.py", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            runpy.run_path(str(TOP / "docs" / "make.py"), run_name="__main__")
+        assert capsys.readouterr() == ("", "")
+        return caught.value.code
+
+    return make
 
 
-def test_a_notebook_without_outputs_is_refused(tmp_path):
+def test_a_notebook_without_outputs_is_refused(make, tmp_path):
     nbformat.write(new_notebook(cells=[new_code_cell("1")]), tmp_path / "0_empty.ipynb")
-    status, said = make(tmp_path / "site", "--notebooks", tmp_path)
-    assert status == 1
-    assert said == [f"{tmp_path}/0_empty.ipynb has no page: it has no stored outputs; `make notebooks` stores them"]
+    said = make(tmp_path / "site", "--notebooks", tmp_path)
+    assert said == f"{tmp_path}/0_empty.ipynb has no page: it has no stored outputs; `make notebooks` stores them"
     assert not (tmp_path / "site").exists()
 
 
-def test_a_folder_with_other_files_is_left_alone(tmp_path):
+def test_a_folder_with_other_files_is_left_alone(make, tmp_path):
     (tmp_path / "thesis.tex").write_text("")
-    status, said = make(tmp_path)
-    assert status == 1
-    assert said == [f"{tmp_path} holds something that is not a site: name another folder, or empty it"]
+    said = make(tmp_path)
+    assert said == f"{tmp_path} holds something that is not a site: name another folder, or empty it"
     assert (tmp_path / "thesis.tex").exists()
 
 

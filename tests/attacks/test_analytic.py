@@ -214,9 +214,8 @@ def test_foolbox_does_no_more_harm(m, monkeypatch):
         params, X, radius = brute.trained()[1], WIDE.sample(0.95, INPUTS, key=jax.random.key(0)), 0.5
     else:
         rng = np.random.default_rng(m)
-        n = {2: 6, 3: 7}[m]
-        params = Params(jnp.asarray(rng.normal(size=(m, n)), jnp.float32), jnp.full(n, -0.2))
-        X, radius = jnp.asarray(rng.random((INPUTS, n)) * (rng.random((INPUTS, n)) < 0.3), jnp.float32), 0.4
+        params = Params(jnp.asarray(rng.normal(size=(m, 7)), jnp.float32), jnp.full(7, -0.2))
+        X, radius = jnp.asarray(rng.random((INPUTS, 7)) * (rng.random((INPUTS, 7)) < 0.3), jnp.float32), 0.4
     cases = [Case(*params, x, radius) for x in X]
     clean = np.array([case.error() for case in cases])
 

@@ -143,7 +143,7 @@ RANDOM = {
 def _draws(attack):
     """Whether an attack asks for a key."""
     try:
-        attack(PARAMS, X, 0.4)
+        jax.eval_shape(lambda: attack(PARAMS, X, 0.4))  # it is traced and not compiled, in every worker
     except TypeError:
         return True
     return False

@@ -218,7 +218,7 @@ def test_same_key_gives_the_same_samples(features):
     assert not np.array_equal(first, other)
 
 
-UNIFORMS = {f: jax.random.uniform(jax.random.key(5), (128, f.n_uniforms)) for f in DISTRIBUTIONS}
+UNIFORMS = {f: np.random.default_rng(5).random((128, f.n_uniforms), np.float32) for f in DISTRIBUTIONS}
 THRESHOLDED = {f: jax.jit(f.from_uniforms) for f in DISTRIBUTIONS}
 
 

@@ -27,6 +27,7 @@ from toylib.training import train
 
 KEY = jax.random.key(0)
 N, M = 12, 4
+BATCH = 256  # wherever samples are attacked, so that one compilation serves all
 
 
 def ideal(kept=M, length=1.0):
@@ -267,7 +268,7 @@ def test_a_table_with_a_model_that_diverged_is_refused():
 
 def test_an_attack_of_norm_zero_gives_the_clean_loss():
     params = Params(pairs(), jnp.full(N, -0.1))
-    X = Independent(N).sample(0.7, 64, key=KEY)
+    X = Independent(N).sample(0.7, BATCH, key=KEY)
     assert float(attacked_loss(params, X, 0.0, key=KEY)) == pytest.approx(float(loss(params, X)), rel=1e-5)
 
 
@@ -299,8 +300,8 @@ def test_the_ideal_model_loses_what_it_must():
     floor = (N - M) * theory.dropped_feature_loss(1 - density)
     clean = float(loss(params, X))
     assert clean == pytest.approx(floor, rel=0.02)
-    attacked = float(attacked_loss(params, X[:500], radius, key=KEY))
-    assert attacked - float(loss(params, X[:500])) == pytest.approx(radius**2, rel=1e-3)
+    attacked = float(attacked_loss(params, X[:BATCH], radius, key=KEY))
+    assert attacked - float(loss(params, X[:BATCH])) == pytest.approx(radius**2, rel=1e-3)
 
 
 ATTACKABLE = "attack a model that has not diverged, on finite inputs"
@@ -355,7 +356,7 @@ def test_arguments_of_robustness_are_checked(change, error, message):
 
 
 def test_robustness_over_norms_by_vmap_as_the_message_says():
-    params, X = Params(pairs(), jnp.full(N, -0.1)), Independent(N).sample(0.7, 64, key=KEY)
+    params, X = Params(pairs(), jnp.full(N, -0.1)), Independent(N).sample(0.7, BATCH, key=KEY)
     norms = jnp.array([0.0, 0.4])
     found = jax.vmap(lambda radius: attacked_loss(params, X, radius, key=KEY))(norms)
     assert float(found[0]) == pytest.approx(float(loss(params, X)), rel=1e-5)
@@ -385,7 +386,7 @@ def trained(attack=None):
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_training_on_an_attack_makes_robust_to_stronger_ones(attack):
-    X = Independent(N).sample(0.9, 256, key=jax.random.key(1))
+    X = Independent(N).sample(0.9, BATCH, key=jax.random.key(1))
     under = {name: float(attacked_loss(trained(name), X, 0.3, key=KEY)) for name in (None, attack)}
     assert under[attack] < 0.95 * under[None]
     assert float(loss(trained(attack), X)) > float(loss(trained(), X))

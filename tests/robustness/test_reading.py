@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from scipy import linalg, stats
 
-from toylib.features import Independent
 from toylib.model import Params
 from toylib.robustness import monosemanticity, probe, rotated
 
 N, M, S = 12, 4, 0.8
 KEY = jax.random.key(0)
-FIT, HELD_OUT = (Independent(N).sample(S, 20_000, key=k) for k in jax.random.split(KEY))
-RANDOM = jax.random.normal(KEY, (M, N)) * jnp.linspace(0.2, 1.5, N)[None]
+RNG = np.random.default_rng(0)
+FIT, HELD_OUT = map(jnp.asarray, np.float32(RNG.random((2, 20_000, N)) * (RNG.random((2, 20_000, N)) > S)))
+RANDOM = jnp.asarray(RNG.normal(size=(M, N)) * np.linspace(0.2, 1.5, N), jnp.float32)
 
 
 def model(W):

@@ -18,6 +18,7 @@ import faulty
 import numpy as np
 import pytest
 import xarray as xr
+from distributed import Client
 
 from toylib import sweeps
 from toylib.sweeps import _store as store
@@ -33,7 +34,7 @@ class Bench:
     """A store, a log of what was computed, and ways to run the sweep of faulty.py on them."""
 
     def __init__(self, folder, *address):
-        self.store, self.log, self.address = folder / "store", folder / "log", address
+        self.store, self.log, self.address, self.elsewhere = folder / "store", folder / "log", address, {}
         self.log.touch()
 
     def start(self, where="never", number=0):
@@ -93,10 +94,20 @@ def cluster():
             os.kill(int(worker), 0)
 
 
+@pytest.fixture(scope="module")
+def client(cluster):
+    """A client of this process, which resumes what the process of another one had begun."""
+    with Client(cluster[0]) as client:
+        yield client
+
+
 @pytest.fixture(params=["in-process", "dask"])
 def bench(request, tmp_path):
-    address = [] if request.param == "in-process" else [request.getfixturevalue("cluster")[0]]
-    return Bench(tmp_path, *address)
+    if request.param == "in-process":
+        return Bench(tmp_path)
+    bench = Bench(tmp_path, request.getfixturevalue("cluster")[0])
+    bench.elsewhere = {"executor": request.getfixturevalue("client").get_executor(), "in_flight": 4}
+    return bench
 
 
 def assert_same(found, expected):
@@ -110,10 +121,7 @@ def assert_same(found, expected):
 def check_resumption(bench, expected):
     """Resume, on dask if the sweep ran there; compute what has no mark, nothing else. How many batches were marked."""
     marked, before = bench.marked(), len(bench.computed())
-    if bench.address:
-        assert finish(bench.start()) == 0
-    else:
-        bench.here(store=bench.store)
+    bench.here(store=bench.store, **bench.elsewhere)
     again = bench.computed()[before:]
     assert set(again) | marked == set(BATCHES)
     assert not set(again) & marked

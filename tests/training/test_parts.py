@@ -5,14 +5,17 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from toylib import attacks
 from toylib.features import Correlated, Independent
+from toylib.model import Params, loss
 from toylib.training import _parts, train_ensemble
+from toylib.training._step import Inputs, Setting
 
 KEYS = jax.random.split(jax.random.key(4), 70)
-SPARSITIES = [0.2, 0.5, 0.7, 0.85, 0.95]
+SPARSITIES = [0.2, 0.5, 0.7, 0.95]
 OPTIONS = {"n_steps": 150, "learning_rate": 0.01, "data_key": jax.random.key(5), "progress": False, "batch_size": 96}
 
 
@@ -46,8 +49,8 @@ ENSEMBLES = {
     ),
 }
 PARTS = {
-    "densities, one model each": {1: {(5, 1, 1)}, 2: {(2, 1, 1), (3, 1, 1)}, 3: {(1, 1, 1), (2, 1, 1)}},
-    "densities": {1: {(5, 1, 3)}, 2: {(2, 1, 3), (3, 1, 3)}, 3: {(1, 1, 3), (2, 1, 3)}},
+    "densities, one model each": {1: {(4, 1, 1)}, 2: {(2, 1, 1)}, 3: {(1, 1, 1), (2, 1, 1)}},
+    "densities": {1: {(4, 1, 3)}, 2: {(2, 1, 3)}, 3: {(1, 1, 3), (2, 1, 3)}},
     "keys": {number: {(1, 1, 35)} for number in (1, 2, 3)},
     "keys, on the population": {number: {(1, 1, 35)} for number in (1, 2, 3)},
     "two products, keys": {number: {(1, 1, 35)} for number in (1, 2, 3)},
@@ -69,18 +72,22 @@ def test_numbers_are_those_of_one_core(name, monkeypatch):
 
 
 def test_parts_of_one_density_have_members_enough(monkeypatch):
-    keys = jax.random.split(jax.random.key(1), 130)
-    for number, sizes in {
-        63: {(1, 1, 63)},
-        64: {(1, 1, 32)},
-        127: {(1, 1, 63), (1, 1, 64)},
-        130: {(1, 1, 33), (1, 1, 32)},
-    }.items():
-        assert run(64, monkeypatch, Correlated(2, 3), [0.8], keys[:number], n_hidden=3, n_steps=2)[1] == sizes
+    monkeypatch.setenv("NPROC", "64")
+    setting = Setting(Correlated(2, 3), optax.adam, loss, 96, population=False, linear=False, perturb=None)
+    for number, sizes in {63: [63], 64: [32] * 2, 127: [64, 63], 130: [33, 33, 32, 32]}.items():
+        params = Params(jnp.arange(18.0 * number).reshape(1, 1, number, 3, 6), jnp.zeros((1, 1, number, 6)))
+        one = jnp.ones(1)
+        inputs = Inputs(one, one, one[0], one[0], one[0], None, None, jax.random.split(KEYS[0], number))
+        parts, axis = _parts.split(setting, inputs, params, params.b)
+        assert axis == 2
+        assert [(len(some.attack_keys), len(part.W[0, 0]), len(b[0, 0])) for some, part, b in parts] == [
+            (size,) * 3 for size in sizes
+        ]
+        assert np.array_equal(np.concatenate([part.W for _, part, _ in parts], 2), params.W)
 
 
 def test_a_context_of_the_caller_holds_for_all_parts(monkeypatch):
-    ensemble = Independent(12), SPARSITIES, KEYS[:1]
+    ensemble = Independent(12), SPARSITIES[:3], KEYS[:1]
     dtypes = []
 
     def note(params, x, *, weights):
