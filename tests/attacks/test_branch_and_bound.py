@@ -100,6 +100,23 @@ def test_worst_case_grows_with_the_radius_from_the_clean_error(m, n):
     assert lower[-1] > 2 * upper[0]
 
 
+def test_bounds_allow_for_rounding_and_for_no_more():
+    """One unit in one dimension, whose pre-activation is a small difference of large numbers of x or of the attack."""
+    missed = []
+    for seed in range(24):
+        rng = np.random.default_rng(seed)
+        large, small = rng.uniform(400, 900), rng.uniform(0.2, 0.5)
+        x, radius = ((rng.uniform(0.5, 1), 1e-3), (0.0, rng.uniform(0.5, 1)))[seed % 2]
+        b = small - large * (x + radius * (x == 0))
+        case = brute.single(Case(np.sqrt(large) * np.eye(1, 4), [b, -1, -1, -1], x * np.eye(4)[0], radius))
+        most = max(case.error(sign * case.radius * np.eye(4)[0]) for sign in (0, 1, -1))
+        lower, upper = map(float, worst_case(*brute.arrays(case)))
+        assert most <= upper
+        assert np.sqrt(upper) <= np.sqrt(most * (1 + 1e-3)) + case.rounding()
+        missed.append(lower < most)
+    assert np.mean(missed) > 0.2  # by rounding alone
+
+
 # Bounds of single frustums
 
 

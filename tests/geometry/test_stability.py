@@ -143,6 +143,21 @@ def test_many_directions_are_taken_in_parts(monkeypatch):
     np.testing.assert_allclose(curvatures(params, PAIR, 0.9, n_nodes=512), whole, atol=1e-12)
 
 
+def test_inputs_that_are_differentiated_at_once_take_half_a_gigabyte_at_most(monkeypatch):
+    """A model with 440 directions on 16,384 nodes, whose gradients are not computed."""
+    seen = []
+
+    def slopes(many, x, weights, shape):
+        seen.append((len(many), 8 * len(many) * x.size))
+        return np.zeros(many.shape)
+
+    monkeypatch.setattr("toylib.geometry._stability._slopes", slopes)
+    features = Independent(20)
+    assert not curvatures(Params(jnp.eye(10, 20), jnp.zeros(20)), features, 0.9).any()
+    assert sum(number for number, _ in seen) == 2 * (10 * 20 + 20)
+    assert 2**26 < max(taken for _, taken in seen) <= 2**29
+
+
 # Descents
 
 
