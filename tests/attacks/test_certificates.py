@@ -170,8 +170,8 @@ def test_interval_in_four_dimensions_against_brute_force():
         assert np.sqrt(lower) <= np.sqrt(best * (1 + 1e-4)) + case.rounding()
         found.append((lower, best, upper))
     lower, best, upper = np.array(found).T + 1e-9
-    assert np.median(lower / best) > 0.999
-    assert np.median(upper / best) < 1.2
+    assert np.median(lower / best) > 0.9999
+    assert np.median(upper / best) < 1.05  # 1.19 where the quadratics are not improved
 
 
 # What is certified, and how tightly
@@ -198,7 +198,8 @@ def test_an_active_unit_that_is_off_may_rise_to_twice_its_value(m, share):
 def test_where_no_attack_does_harm_the_lower_bound_is_the_clean_error():
     """Five active units at the corners of a simplex are just off: every way turns one on, for the better."""
     corners = np.linalg.svd(np.eye(5) - 0.2)[2][:4] * np.sqrt(5 / 4)
-    W = np.hstack([corners, corners[:, :1], np.zeros((4, 2))])  # and an inactive unit, which the ball can turn on
+    # And an inactive unit, which the ball can turn on; two are out of reach, but none is dead.
+    W = np.hstack([corners, corners[:, :3] * [1, 0.1, 0.1]])
     x, b = np.array([1.0] * 5 + [0] * 3), np.array([-0.01] * 5 + [-0.5] * 3)
     case = brute.single(Case(W, b, x, 0.4))
     directions = np.random.default_rng(0).normal(size=(4, 20_000))
