@@ -195,6 +195,17 @@ def test_an_active_unit_that_is_off_may_rise_to_twice_its_value(m, share):
         assert lower >= most * (1 - 1e-3)
 
 
+@pytest.mark.parametrize("m", [3, 20])
+def test_an_active_unit_that_is_just_on_can_be_turned_off(m):
+    """Which takes its error from (x - 0.05)² to x², though it stays far below 2x all over the ball."""
+    n = {3: 7, 20: 100}[m]
+    x, b = np.where(np.arange(n) == 0, 0.3, 0), np.full(n, -0.9)
+    b[0] = -1.44 * 0.3 + 0.05
+    lower, upper = map(float, worst_case(*brute.arrays(Case(1.2 * np.eye(m, n), b, x, 0.1))))
+    assert lower == pytest.approx(0.3**2, rel=1e-3)
+    assert lower < upper < 0.3**2 * 1.002
+
+
 def test_where_no_attack_does_harm_the_lower_bound_is_the_clean_error():
     """Five active units at the corners of a simplex are just off: every way turns one on, for the better."""
     corners = np.linalg.svd(np.eye(5) - 0.2)[2][:4] * np.sqrt(5 / 4)
