@@ -118,13 +118,13 @@ def test_the_bound_holds_where_the_pool_is_too_small(monkeypatch):
 
 
 def test_bounds_allow_for_rounding_and_for_no_more():
-    """One unit in one dimension, whose pre-activation is a small difference of large numbers of x or of the attack."""
+    """One unit in one dimension, whose pre-activation is a small difference of large numbers, or simply large."""
     missed = []
     for seed in range(24):
         rng = np.random.default_rng(seed)
         large, small = rng.uniform(400, 900), rng.uniform(0.2, 0.5)
-        x, radius = ((rng.uniform(0.5, 1), 1e-3), (0.0, rng.uniform(0.5, 1)))[seed % 2]
-        b = small - large * (x + radius * (x == 0))
+        x, radius = ((rng.uniform(0.5, 1), 1e-3), (0.0, rng.uniform(0.5, 1)), (0.0, rng.uniform(0.5, 1)))[seed % 3]
+        b = small - large * (x, radius, 0)[seed % 3]
         case = brute.single(Case(np.sqrt(large) * np.eye(1, 4), [b, -1, -1, -1], x * np.eye(4)[0], radius))
         most = max(case.error(sign * case.radius * np.eye(4)[0]) for sign in (0, 1, -1))
         lower, upper = map(float, worst_case(*brute.arrays(case)))
