@@ -268,10 +268,11 @@ def test_an_ascent_starts_in_the_ball_and_takes_steps_in_units_of_the_norm():
     """One step from one start: one of no length to speak of leaves it there; one of a tenth is a tenth of the norm."""
     radius, keys = 0.5, jax.random.split(KEY, 400)
 
-    def climb(key, step):
-        return margin_pgd(IDEAL, X, radius, key=key, step=step, n_steps=1, restarts=1)
+    @jax.jit
+    def climb(step):
+        return jax.vmap(lambda key: margin_pgd(IDEAL, X, radius, key=key, step=step, n_steps=1, restarts=1))(keys)
 
-    start, moved = (np.float64(jax.vmap(climb, (0, None))(keys, step)) for step in (1e-6, 0.1))
+    start, moved = (np.asarray(climb(step), np.float64) for step in (1e-6, 0.1))
     told = start.any(1) & moved.any(1)  # a start that does no harm is not
     lengths = np.linalg.norm(start, axis=1)[told] / radius
     assert 0.3 < told.mean() < 0.7

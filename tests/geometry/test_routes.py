@@ -164,17 +164,17 @@ def squashed(share):
     ("stages", "name", "opening"),
     [
         # 30° still to turn
-        ([(A, 2), (PCA, 3), (leaning(29), 3), (END, 2)], "prism", 5),
-        ([(A, 2), (PCA, 3), (leaning(31), 3), (END, 2)], "antiprism", 5),
+        ([(A, 2), (PCA, 3), (leaning(29), 3), (END, 1)], "prism", 5),
+        ([(A, 2), (PCA, 3), (leaning(31), 3), (END, 1)], "antiprism", 5),
         # two pairs with a cosine below -0.9
-        ([(A, 2), (PCA, 3), (two_pairs(-0.91), 3), (OCTAHEDRON, 2)], "antipodal pairs", 5),
-        ([(A, 2), (PCA, 3), (two_pairs(-0.89), 3), (OCTAHEDRON, 2)], "antiprism", 5),
+        ([(A, 2), (PCA, 3), (two_pairs(-0.91), 3), (OCTAHEDRON, 1)], "antipodal pairs", 5),
+        ([(A, 2), (PCA, 3), (two_pairs(-0.89), 3), (OCTAHEDRON, 1)], "antiprism", 5),
         # ‖W‖²_F from 2 on, of which the columns of a unit prism have 6
-        ([(A, 5), (np.sqrt(1.97 / 6) * EXACT["prism"], 2), (EXACT["prism"], 1), (END, 2)], "prism", 7),
-        ([(A, 5), (np.sqrt(2.03 / 6) * EXACT["prism"], 2), (EXACT["prism"], 1), (END, 2)], "prism", 5),
+        ([(A, 5), (np.sqrt(1.97 / 6) * EXACT["prism"], 2), (EXACT["prism"], 1), (END, 1)], "prism", 7),
+        ([(A, 5), (np.sqrt(2.03 / 6) * EXACT["prism"], 2), (EXACT["prism"], 1), (END, 1)], "prism", 5),
         # no set with a flatness below 0.3
-        ([(A, 2), (PCA, 3), (squashed(0.297), 2), (leaning(0), 1), (END, 2)], "prism", 7),
-        ([(A, 2), (PCA, 3), (squashed(0.303), 2), (leaning(0), 1), (END, 2)], "prism", 5),
+        ([(A, 2), (PCA, 3), (squashed(0.297), 2), (leaning(0), 1), (END, 1)], "prism", 7),
+        ([(A, 2), (PCA, 3), (squashed(0.303), 2), (leaning(0), 1), (END, 1)], "prism", 5),
     ],
 )
 def test_routes_on_both_sides_of_each_threshold(stages, name, opening):
@@ -184,7 +184,7 @@ def test_routes_on_both_sides_of_each_threshold(stages, name, opening):
 
 def test_what_was_collinear_is_called_so_whatever_came_after():
     """The plateau is that of the middle of phase B, and counts before the pairs."""
-    stages = [(PCA, 1), (OPPOSITE, 3), (PCA, 1), (two_pairs(-0.95), 1), (OCTAHEDRON, 2)]
+    stages = [(PCA, 1), (OPPOSITE, 3), (PCA, 1), (two_pairs(-0.95), 1), (OCTAHEDRON, 1)]
     found = follow((A, 2), *stages)
     assert (found.name, found.plateau, found.pairs) == ("collinear", "collinear", 2)
 

@@ -177,18 +177,18 @@ def opened_to(energy):
     ("stages", "ends"),
     [
         # A: three times the smaller ‖set mean‖² first exceeds 0.9, whatever follows
-        ([(A, 2), (PCA * np.sqrt([0.895] * 3 + [1.3] * 3), 1), (PCA, 2)], "A60 B80"),
-        ([(A, 2), (PCA * np.sqrt([0.905] * 3 + [1.3] * 3), 1), (PCA, 2)], "A40 B80"),
-        ([(A, 2), (PCA, 1), (PCA * 0.5, 1), (PCA, 2)], "A40 B100"),
+        ([(A, 2), (PCA * np.sqrt([0.895] * 3 + [1.3] * 3), 1), (PCA, 6)], "A60 B160"),
+        ([(A, 2), (PCA * np.sqrt([0.905] * 3 + [1.3] * 3), 1), (PCA, 6)], "A40 B160"),
+        ([(A, 2), (PCA, 1), (PCA * 0.5, 1), (PCA, 5)], "A40 B160"),
         # B: the last step with within-energy below 0.02
-        ([(A, 2), (PCA, 2), (opened_to(0.0198), 1), (OPENED, 2)], "A40 B80 D120"),
-        ([(A, 2), (PCA, 2), (opened_to(0.0202), 1), (OPENED, 2)], "A40 B60 C80 D120"),
+        ([(A, 2), (PCA, 2), (opened_to(0.0198), 1), (OPENED, 4)], "A40 B80 D160"),
+        ([(A, 2), (PCA, 2), (opened_to(0.0202), 1), (OPENED, 4)], "A40 B60 C80 D160"),
         # C: the last step at which a set has a flatness below 0.3
-        ([(A, 2), (PCA, 2), (squashed(0.297), 1), (OPENED, 2)], "A40 B60 C80 D120"),
-        ([(A, 2), (PCA, 2), (squashed(0.303), 1), (OPENED, 2)], "A40 B60 D120"),
+        ([(A, 2), (PCA, 2), (squashed(0.297), 1), (OPENED, 4)], "A40 B60 C80 D160"),
+        ([(A, 2), (PCA, 2), (squashed(0.303), 1), (OPENED, 4)], "A40 B60 D160"),
         # E: within distance 1 of the octahedron, sqrt(12)·|s² - 1|, to the end
-        ([(A, 2), (OCTAHEDRON * np.sqrt(1.287), 1), (OCTAHEDRON, 2)], "A40 E80"),
-        ([(A, 2), (OCTAHEDRON * np.sqrt(1.291), 1), (OCTAHEDRON, 2)], "A40 D60 E80"),
+        ([(A, 2), (OCTAHEDRON * np.sqrt(1.287), 1), (OCTAHEDRON, 6)], "A40 E160"),
+        ([(A, 2), (OCTAHEDRON * np.sqrt(1.291), 1), (OCTAHEDRON, 6)], "A40 D60 E160"),
     ],
 )
 def test_phases_on_both_sides_of_each_threshold(stages, ends):

@@ -205,7 +205,8 @@ def test_what_happened_to_half_of_the_seeds_counts():
 def test_a_table_of_outcomes_is_that_of_its_cells():
     """Two trainings of three seeds and norms, each cell built to end in one way, whatever the order of the axes."""
     ends = {"none": (2.0, 8, 0.5, 1.0, 2), "eliminated": (1.0, 4, 1.0, 0.0, 1), "given up": (0.0, 0, 0.0, 0.0, 0)}
-    wanted = np.array([["none", "none", "eliminated"], ["none", "given up", "eliminated"]])
+    ends["reduced"] = (1.5, 7, 0.5, 1.0, 1.5)  # than at norm 0
+    wanted = np.array([["none", "reduced", "eliminated"], ["none", "given up", "reduced"]])
     values = np.array([[[ends[name] for name in row] for _ in range(3)] for row in wanted])  # training, seed, norm
     fields = ("features_per_dimension", "kept", "dimensionality", "interference", "saving")
     data = {name: (("training", "seed", "norm"), values[..., i]) for i, name in enumerate(fields)}
