@@ -120,6 +120,11 @@ def test_steps_are_as_long_as_documented():
     search = jax.jit(jax.vmap(partial(pgd, starts=("zero",), n_steps=5)))
     for case, delta in zip(cases, np.asarray(search(*brute.stacked(cases)), np.float64), strict=True):
         np.testing.assert_allclose(delta, plain_ascent(case, 5), atol=1e-3 * case.radius)
+    # Of others the end may be better than all on the way to it, and even than x.
+    others = brute.random_cases(3, 7, 16, seed=2)
+    clean = np.array([case.error() for case in others])
+    ends = np.asarray(search(*brute.stacked(others)), np.float64)
+    assert at_least(np.array([case.error(end) for case, end in zip(others, ends, strict=True)]), clean, others).all()
 
 
 def test_latent_attacks_lie_in_the_row_space():
