@@ -76,10 +76,11 @@ def test_both_signs_are_at_least_as_harmful_as_one():
 
 @pytest.mark.parametrize("signs", ["+", "±"])
 def test_analytic_dataset_is_the_best_single_feature(signs):
-    attack = jax.jit(partial(analytic_dataset, signs=signs))
-    for seed in range(8):
+    attack, chosen = jax.jit(partial(analytic_dataset, signs=signs)), []
+    for seed in range(9):
         rng = np.random.default_rng(seed)
         W, b = np.float32(rng.normal(size=(3, 7))), np.float32(-rng.random(7))
+        W, b = (W, b) if seed < 8 else (np.float32(0.7 * np.eye(3, 7)), 0 * b)  # all outputs are too small
         X = np.float32(rng.random((40, 7)) * (rng.random((40, 7)) < 0.3))
         candidates = 0.7 * directions(W, signs)
         errors = np.array([Case(W, b, x, 0.7).error(candidates) for x in X])
@@ -87,10 +88,12 @@ def test_analytic_dataset_is_the_best_single_feature(signs):
         delta, feature = attack(params, jnp.asarray(X), 0.7)
         best = errors.mean(0).argmax()
         assert feature == best % 7
+        chosen.append(best >= 7)
         np.testing.assert_allclose(delta, candidates[best], atol=1e-6)
         keys = jax.random.split(jax.random.key(0), len(X))
         own = np.asarray(BATCH[f"analytic {signs}"](params, jnp.asarray(X), 0.7, key=keys))
         assert np.mean([Case(W, b, x, 0.7).error(d) for x, d in zip(X, own, strict=True)]) >= errors.mean(0).max()
+    assert any(chosen) == (signs == "±")
 
 
 @pytest.mark.parametrize("signs", ["+", "±"])

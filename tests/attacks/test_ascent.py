@@ -97,6 +97,36 @@ def test_smoothing_keeps_the_choice_of_the_best_exact():
     assert at_least(np.array(errors), errors_of("analytic ±")).all()
 
 
+def plain_ascent(case, n_steps):
+    """The documented ascent from x itself, in double precision with the gradient written out; the best on the way."""
+    W, b, x = (np.asarray(a, np.float64) for a in case[:3])
+    delta = best = np.zeros_like(x)
+    for t in range(n_steps):
+        z = (x + delta) @ W.T @ W + b
+        slope = ((np.maximum(z, 0) - x) * (z > 0)) @ W.T @ W
+        delta = delta + 2 * case.radius * (1 - t / n_steps) * slope / max(np.linalg.norm(slope), 1e-30)
+        delta = delta * min(1, case.radius / max(np.linalg.norm(delta), 1e-30))
+        best = delta if case.error(delta) > case.error(best) else best
+    return best
+
+
+def test_steps_are_as_long_as_documented():
+    """Five of them, too few to end where longer or shorter ones would; of models that are on around every point."""
+    rng = np.random.default_rng(5)
+    cases = [
+        brute.single(Case(rng.normal(size=(3, 7)), rng.uniform(2, 4, 7), rng.random(7), rng.uniform(0.05, 0.3)))
+        for _ in range(16)
+    ]
+    search = jax.jit(jax.vmap(partial(pgd, starts=("zero",), n_steps=5)))
+    for case, delta in zip(cases, np.asarray(search(*brute.stacked(cases)), np.float64), strict=True):
+        np.testing.assert_allclose(delta, plain_ascent(case, 5), atol=1e-3 * case.radius)
+    # Of others the end may be better than all on the way to it, and even than x.
+    others = brute.random_cases(3, 7, 16, seed=2)
+    clean = np.array([case.error() for case in others])
+    ends = np.asarray(search(*brute.stacked(others)), np.float64)
+    assert at_least(np.array([case.error(end) for case, end in zip(others, ends, strict=True)]), clean, others).all()
+
+
 def test_latent_attacks_lie_in_the_row_space():
     for case, delta, _ in mixed("latent"):
         outside = delta - np.linalg.pinv(np.float64(case.W)) @ (case.W @ delta)

@@ -100,6 +100,40 @@ def test_worst_case_grows_with_the_radius_from_the_clean_error(m, n):
     assert lower[-1] > 2 * upper[0]
 
 
+def test_the_bound_holds_where_the_pool_is_too_small(monkeypatch):
+    """What had to make room is remembered: the bound is loose then, and no attack on a near hexagon exceeds it."""
+    monkeypatch.setitem(arrangement._SIZES, 2, (8, 4))
+    search = jax.jit(lambda params, x, radius: arrangement.branch_and_bound(row_space(params, x), radius, 1e-6))
+    rng, turns, loose = np.random.default_rng(0), 2 * np.pi * np.arange(6) / 6, 0
+    for _ in range(18):
+        x = (rng.random(6) < 0.5) * rng.uniform(0.3, 1, 6)
+        W = np.array([np.cos(turns), np.sin(turns)]) * rng.uniform(0.8, 1.2) + 0.02 * rng.normal(size=(2, 6))
+        b = rng.uniform(-0.3, 0.1) + 0.02 * rng.normal(size=6)
+        case = brute.single(Case(W, b, x, rng.uniform(0.5, 3)))
+        lower, upper = map(float, search(*brute.arrays(case)))
+        best, _, _ = brute.search(case, brute.grid(2)[:, ::1000])
+        assert best <= upper
+        loose += upper > 1.01 * lower
+    assert loose > 2
+
+
+def test_bounds_allow_for_rounding_and_for_no_more():
+    """One unit in one dimension, whose pre-activation is a small difference of large numbers, or simply large."""
+    missed = []
+    for seed in range(24):
+        rng = np.random.default_rng(seed)
+        large, small = rng.uniform(400, 900), rng.uniform(0.2, 0.5)
+        x, radius = ((rng.uniform(0.5, 1), 1e-3), (0.0, rng.uniform(0.5, 1)), (0.0, rng.uniform(0.5, 1)))[seed % 3]
+        b = small - large * (x, radius, 0)[seed % 3]
+        case = brute.single(Case(np.sqrt(large) * np.eye(1, 4), [b, -1, -1, -1], x * np.eye(4)[0], radius))
+        most = max(case.error(sign * case.radius * np.eye(4)[0]) for sign in (0, 1, -1))
+        lower, upper = map(float, worst_case(*brute.arrays(case)))
+        assert most <= upper
+        assert np.sqrt(upper) <= np.sqrt(most * (1 + 1e-3)) + case.rounding()
+        missed.append(lower < most)
+    assert np.mean(missed) > 0.2  # by rounding alone
+
+
 # Bounds of single frustums
 
 

@@ -263,3 +263,22 @@ def test_a_model_that_diverged_is_refused_and_gives_nan_where_it_is_traced():
 def test_choices_are_true_or_false(name):
     with pytest.raises(TypeError, match=f"^{name} must be True or False, got 'no'"):
         margin_pgd(TURNED, X, 0.2, key=KEY, **{name: "no"})
+
+
+def test_an_ascent_starts_in_the_ball_and_takes_steps_in_units_of_the_norm():
+    """One step from one start: one of no length to speak of leaves it there; one of a tenth is a tenth of the norm."""
+    radius, keys = 0.5, jax.random.split(KEY, 400)
+
+    @jax.jit
+    def climb(step):
+        return jax.vmap(lambda key: margin_pgd(IDEAL, X, radius, key=key, step=step, n_steps=1, restarts=1))(keys)
+
+    start, moved = (np.asarray(climb(step), np.float64) for step in (1e-6, 0.1))
+    told = start.any(1) & moved.any(1)  # a start that does no harm is not
+    lengths = np.linalg.norm(start, axis=1)[told] / radius
+    assert 0.3 < told.mean() < 0.7
+    assert lengths.max() <= 1 + 1e-5
+    np.testing.assert_allclose(np.quantile(lengths, [0.25, 0.5, 0.75]), [0.25, 0.5, 0.75], atol=0.1)
+    inside = np.linalg.norm(moved, axis=1)[told] < 0.999 * radius
+    steps = np.linalg.norm(moved - start, axis=1)[told][inside]
+    np.testing.assert_allclose(steps, 0.1 * radius, rtol=1e-3)

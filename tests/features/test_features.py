@@ -361,6 +361,37 @@ def test_population_moments_approach_the_closed_form(features):
     assert errors[2] < 1e-3
 
 
+@pytest.mark.parametrize(
+    ("most", "too_many"),
+    [
+        (Independent(6), Independent(7)),
+        (Correlated(6, 2), Correlated(7, 1)),
+        (PartlyCorrelated(3, 2, copy_probability=0.3), PartlyCorrelated(7, 1, copy_probability=0.3)),
+        (Anticorrelated(2, 7), Anticorrelated(2, 8)),
+        (Hierarchical(62, 1), Hierarchical(63, 1)),
+    ],
+    ids=repr,
+)
+def test_up_to_sixty_four_states_are_listed(most, too_many):
+    states = most.states()
+    assert len(np.unique(states.active, axis=0)) == len(states.active) == 64
+    assert float(states.probabilities(jnp.float32(0.3)).sum()) == pytest.approx(1, rel=1e-5)
+    assert too_many.states() is None
+
+
+def test_strata_are_used_from_sixteen_nodes_a_state_on():
+    for n_nodes, number in ((1024, 1), (1023, 512)):
+        weights = np.asarray(Independent(6).population(0.3, n_nodes=n_nodes)[1])
+        assert (weights == 1 / 512).sum() == (number if number > 1 else 0)
+        assert np.isclose(weights, 0.3**6, rtol=1e-5).sum() == (1 if number == 1 else 0)  # the empty input
+
+
+@pytest.mark.parametrize(("n_nodes", "largest"), [(1024, 512), (1023, 256)])
+def test_the_largest_state_has_twice_as_many_nodes_where_they_fit(n_nodes, largest):
+    nodes = np.asarray(Correlated(2, 3).population(0.9, n_nodes=n_nodes)[0])
+    assert np.bincount((nodes > 0).sum(1)).tolist() == [1, 0, 0, 2 * 256, 0, 0, largest]
+
+
 def test_many_states_fall_back_to_one_sequence():
     features = Independent(100)
     nodes, weights = features.population(0.9)

@@ -5,7 +5,7 @@ from itertools import pairwise
 import jax
 import numpy as np
 import pytest
-from arrangements import orthogonal, polygon, run_of, sets_of
+from arrangements import orthogonal, polygon, prism, run_of, sets_of
 
 from toylib import geometry
 from toylib.features import Anticorrelated, Correlated
@@ -27,6 +27,18 @@ QUADS = templates(sets_of(4, 4), 4)
 CROSS, FOUR_PCA = QUADS["cross-polytope, antipodes between sets"], QUADS["pca"]
 LINES = FOUR_PCA + 0.4 * np.array([[0] * 8] * 2 + [[-1, 1, -1, 1] * 2] + [[0] * 8])
 FLAT = templates(sets_of(3, 4), 2)["heptagon, sets AAABBBB around"]
+
+
+def half_opened(energy):
+    """Opposite pairs, of which one is opened: a share sin²/2 of ‖W‖² is then within the sets."""
+    return np.hstack([opened(0)[:, :2], opened(2 * np.degrees(np.arcsin(np.sqrt(2 * energy))))[:, 2:]])
+
+
+def triples(squash):
+    """Two triangles in four dimensions, the second one of this flatness."""
+    W = np.hstack([prism(1.1, 0.5, 0)[:, :3], prism(1.1, 0.5, 0, squash)[:, 3:]])
+    return np.vstack([W, np.zeros(6)])
+
 
 STAGES = {
     "five phases of pairs": (
@@ -72,9 +84,54 @@ STAGES = {
         sets_of(3, 4),
         [("A", 0, 40), ("E", 40, 80)],
     ),
+    "an end that is nearly collapsed is an end": (  # within the one pair is a hundredth of ‖W‖²
+        [(np.zeros((100, 100)), 2), (np.eye(100), 3)],
+        sets_of(2, *[1] * 98),
+        [("A", 0, 40), ("E", 40, 80)],
+    ),
     "an end of short columns is an end": (
         [(np.zeros((2, 5)), 2), (0.9 * polygon(5), 3)],
         sets_of(1, 1, 1, 1, 1),
+        [("A", 0, 40), ("E", 40, 80)],
+    ),
+    "one set not quite grown": (
+        [(ORIGIN, 2), (PCA * np.sqrt([1.3, 1.3, 0.895, 0.895]), 1), (PCA, 2)],
+        PAIRS,
+        [("A", 0, 60), ("B", 60, 80)],
+    ),
+    "both sets just grown": (
+        [(ORIGIN, 2), (PCA * np.sqrt([1.3, 1.3, 0.905, 0.905]), 1), (PCA, 2)],
+        PAIRS,
+        [("A", 0, 40), ("B", 40, 80)],
+    ),
+    "still collapsed": (
+        [(ORIGIN, 2), (PCA, 2), (half_opened(0.0198), 1), (opened(61), 2)],
+        PAIRS,
+        [("A", 0, 40), ("B", 40, 80), ("D", 80, 120)],
+    ),
+    "no longer collapsed": (
+        [(ORIGIN, 2), (PCA, 2), (half_opened(0.0202), 1), (opened(61), 2)],
+        PAIRS,
+        [("A", 0, 40), ("B", 40, 60), ("C", 60, 80), ("D", 80, 120)],
+    ),
+    "a triple not quite open": (
+        [(np.zeros((4, 6)), 2), (triples(1), 1), (triples(0.297), 1), (triples(1), 2)],
+        sets_of(3, 3),
+        [("A", 0, 40), ("C", 40, 60), ("D", 60, 100)],
+    ),
+    "a triple just open": (
+        [(np.zeros((4, 6)), 2), (triples(1), 1), (triples(0.303), 1), (triples(1), 2)],
+        sets_of(3, 3),
+        [("A", 0, 40), ("D", 40, 100)],
+    ),
+    "not quite at the square": (
+        [(ORIGIN, 2), (SQUARE * np.sqrt(1.252), 1), (SQUARE, 2)],
+        PAIRS,
+        [("A", 0, 40), ("D", 40, 60), ("E", 60, 80)],
+    ),
+    "just at the square": (
+        [(ORIGIN, 2), (SQUARE * np.sqrt(1.248), 1), (SQUARE, 2)],  # distance sqrt(8)·|s² - 1| below sqrt(1/2)
+        PAIRS,
         [("A", 0, 40), ("E", 40, 80)],
     ),
     "no template": (

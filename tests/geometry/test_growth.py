@@ -37,6 +37,18 @@ def test_growth_rate_looks_at_its_stretch_alone():
     assert geometry.growth_rate(STEPS, logistic(1e-2, 1e-5)) == pytest.approx(1e-5)  # never above `high`
 
 
+def test_growth_rate_is_fitted_from_above_low_to_not_above_high():
+    """By default from 0.001 to 0.05: a line through exactly these, by the formula of least squares."""
+    steps = np.array([0, 10, 25, 45, 60, 90, 100, 130.0])
+    a = np.array([0.0005, 0.00095, 0.00105, 0.004, 0.02, 0.0495, 0.0505, 0.2])
+    t, y = steps[2:6], np.log(a[2:6] / (1 - a[2:6]))
+    slope = ((t - t.mean()) * (y - y.mean())).sum() / np.square(t - t.mean()).sum()
+    assert geometry.growth_rate(steps, a) == pytest.approx(slope, rel=1e-9)
+    for number in (2, 3):
+        few = np.array([0.0005, *np.linspace(0.01, 0.04, number), *np.linspace(0.1, 0.9, 7 - number)])
+        assert np.isfinite(geometry.growth_rate(steps, few)) == (number == 3)
+
+
 def test_crossing_interpolates():
     values = [[0, 1, 3, 2, 9], [0, 0, 0, 0, 0], [5, 4, 3, 2, 1], [np.nan, np.nan, 4, 5, 6], [0, 2, 2, 2, 9]]
     found = geometry.crossing([0, 10, 20, 30, 50], values, 2.0)

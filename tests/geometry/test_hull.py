@@ -41,6 +41,20 @@ def test_flat_faces_and_flat_bodies():
     assert hull_edges(np.ones((2, 1))).tolist() == []
 
 
+@pytest.mark.parametrize(("fold", "number"), [(5.8, 8), (6.2, 9)])
+def test_a_roof_has_a_ridge_where_it_is_folded_by_more_than_six_degrees(fold, number):
+    drop = np.tan(np.radians(fold / 2))
+    W = np.array([[1, -1, 0, 0, 0], [0, 0, 1, -1, 0], [0, 0, -drop, -drop, -1]])
+    edges = hull_edges(W).tolist()
+    assert len(edges) == number
+    assert ([0, 1] in edges) == (number == 9)
+
+
+def test_a_small_body_far_away_is_a_body():
+    tetrahedron = 3 + 1e-3 * np.array([[1, -1, 0, 0], [0, 0, 1, -1], [0.5, 0.5, -0.5, -0.5]])
+    assert len(hull_edges(tetrahedron)) == 6
+
+
 def test_a_hull_is_of_at_most_three_dimensions():
     with pytest.raises(
         ValueError, match=r"^W must have at most 3 rows, got 4; of more dimensions a hull shows nothing$"

@@ -144,6 +144,51 @@ def test_routes_of_runs_made_to_follow_them(stages, name, plateau):
     assert turned._replace(moments=0, turn=0) == found._replace(moments=0, turn=0)
 
 
+def leaning(twist):
+    return prism(1.1, 0.5, twist) + np.array([[0.6], [0], [0]])
+
+
+def two_pairs(cosine):
+    """The octahedron, but for one antipode at this cosine, and the last pair at a right angle and a half."""
+    W = PAIRED.copy()
+    W[:, 4] = 0, cosine, np.sqrt(1 - cosine**2)
+    return W
+
+
+def squashed(share):
+    """Two triangles, of which the first one alone has this flatness."""
+    return np.hstack([prism(1.1, 0.5, 0, squash=share)[:, :3], prism(1.1, 0.5, 0)[:, 3:]])
+
+
+@pytest.mark.parametrize(
+    ("stages", "name", "opening"),
+    [
+        # 30° still to turn
+        ([(A, 2), (PCA, 3), (leaning(29), 3), (END, 1)], "prism", 5),
+        ([(A, 2), (PCA, 3), (leaning(31), 3), (END, 1)], "antiprism", 5),
+        # two pairs with a cosine below -0.9
+        ([(A, 2), (PCA, 3), (two_pairs(-0.91), 3), (OCTAHEDRON, 1)], "antipodal pairs", 5),
+        ([(A, 2), (PCA, 3), (two_pairs(-0.89), 3), (OCTAHEDRON, 1)], "antiprism", 5),
+        # ‖W‖²_F from 2 on, of which the columns of a unit prism have 6
+        ([(A, 5), (np.sqrt(1.97 / 6) * EXACT["prism"], 2), (EXACT["prism"], 1), (END, 1)], "prism", 7),
+        ([(A, 5), (np.sqrt(2.03 / 6) * EXACT["prism"], 2), (EXACT["prism"], 1), (END, 1)], "prism", 5),
+        # no set with a flatness below 0.3
+        ([(A, 2), (PCA, 3), (squashed(0.297), 2), (leaning(0), 1), (END, 1)], "prism", 7),
+        ([(A, 2), (PCA, 3), (squashed(0.303), 2), (leaning(0), 1), (END, 1)], "prism", 5),
+    ],
+)
+def test_routes_on_both_sides_of_each_threshold(stages, name, opening):
+    found = follow(*stages)
+    assert (found.name, found.opening) == (name, opening)
+
+
+def test_what_was_collinear_is_called_so_whatever_came_after():
+    """The plateau is that of the middle of phase B, and counts before the pairs."""
+    stages = [(PCA, 1), (OPPOSITE, 3), (PCA, 1), (two_pairs(-0.95), 1), (OCTAHEDRON, 1)]
+    found = follow((A, 2), *stages)
+    assert (found.name, found.plateau, found.pairs) == ("collinear", "collinear", 2)
+
+
 def test_the_moments_of_a_route():
     found = follow((A, 2), (PCA, 5), (LINES, 3), *turning(0), (END, 4))
     assert (found.branch, found.opening, found.arrival) == (6, 10, 18)  # a prism turned by 50° is near enough

@@ -232,6 +232,14 @@ def test_near_misses_have_a_distance_and_no_name(sizes, m):
             assert geometry.nearest_template(W, sets) == (name, pytest.approx(distance))
 
 
+def test_many_relabellings_are_all_looked_at():
+    """A cross-polytope of six pairs has 10,395."""
+    W, sets = cross_polytope(6), sets_of(12)
+    for seed in range(6):
+        order = np.random.default_rng(seed).permutation(12)
+        assert geometry.template_distance(W[:, order], sets, "cross-polytope") < 1e-6
+
+
 def test_a_pentagon_bent_too_far_is_no_pentagon():
     sets = sets_of(5)
     W, bent = polygon(5), []

@@ -125,10 +125,16 @@ def test_a_turned_model_has_the_same_curvatures():
 
 @pytest.mark.parametrize(
     ("W", "rotations"),
-    [(template("octahedron"), 3), (template("pca"), 3), (template("collinear"), 2), (np.zeros((3, 6)), 0)],
+    [
+        (template("octahedron"), 3),
+        (template("pca"), 3),
+        (template("collinear"), 2),
+        (template("collinear") + 1e-3 * np.eye(3, 6), 3),
+        (np.zeros((3, 6)), 0),
+    ],
 )
 def test_as_many_modes_as_the_rotations_leave(W, rotations):
-    """A line does not feel the turn about itself, and the origin none."""
+    """A line does not feel the turn about itself, one that is hardly open does, and the origin feels none."""
     assert curvatures(Params(f32(W), jnp.zeros(6)), PAIR, 0.9).shape == (24 - rotations,)
 
 
@@ -141,6 +147,21 @@ def test_many_directions_are_taken_in_parts(monkeypatch):
     whole = curvatures(params, PAIR, 0.9, n_nodes=512)
     monkeypatch.setattr("toylib.geometry._stability._AT_ONCE", 512 * 6 * 7)
     np.testing.assert_allclose(curvatures(params, PAIR, 0.9, n_nodes=512), whole, atol=1e-12)
+
+
+def test_inputs_that_are_differentiated_at_once_take_half_a_gigabyte_at_most(monkeypatch):
+    """A model with 440 directions on 16,384 nodes, whose gradients are not computed."""
+    seen = []
+
+    def slopes(many, x, weights, shape):
+        seen.append((len(many), 8 * len(many) * x.size))
+        return np.zeros(many.shape)
+
+    monkeypatch.setattr("toylib.geometry._stability._slopes", slopes)
+    features = Independent(20)
+    assert not curvatures(Params(jnp.eye(10, 20), jnp.zeros(20)), features, 0.9).any()
+    assert sum(number for number, _ in seen) == 2 * (10 * 20 + 20)
+    assert 2**26 < max(taken for _, taken in seen) <= 2**29
 
 
 # Descents

@@ -158,6 +158,52 @@ def test_phases_of_a_trained_run():
     assert float(run.losses[-1]) == pytest.approx(0.01, rel=0.03)
 
 
+# Phases: states just beside each threshold
+
+PCA, OPENED = EXACT["pca"], prism(1.1, 0.5, 0)
+
+
+def squashed(share):
+    """Two triangles, of which the first one alone has this flatness."""
+    return np.hstack([prism(1.1, 0.5, 0, squash=share)[:, :3], OPENED[:, 3:]])
+
+
+def opened_to(energy):
+    """Collapsed sets opened to lines, with this within-energy, 4t²/(2 + 4t²)."""
+    return collapsed("orthogonal", np.sqrt(energy / (2 - 2 * energy)))
+
+
+@pytest.mark.parametrize(
+    ("stages", "ends"),
+    [
+        # A: three times the smaller ‖set mean‖² first exceeds 0.9, whatever follows
+        ([(A, 2), (PCA * np.sqrt([0.895] * 3 + [1.3] * 3), 1), (PCA, 6)], "A60 B160"),
+        ([(A, 2), (PCA * np.sqrt([0.905] * 3 + [1.3] * 3), 1), (PCA, 6)], "A40 B160"),
+        ([(A, 2), (PCA, 1), (PCA * 0.5, 1), (PCA, 5)], "A40 B160"),
+        # B: the last step with within-energy below 0.02
+        ([(A, 2), (PCA, 2), (opened_to(0.0198), 1), (OPENED, 4)], "A40 B80 D160"),
+        ([(A, 2), (PCA, 2), (opened_to(0.0202), 1), (OPENED, 4)], "A40 B60 C80 D160"),
+        # C: the last step at which a set has a flatness below 0.3
+        ([(A, 2), (PCA, 2), (squashed(0.297), 1), (OPENED, 4)], "A40 B60 C80 D160"),
+        ([(A, 2), (PCA, 2), (squashed(0.303), 1), (OPENED, 4)], "A40 B60 D160"),
+        # E: within distance 1 of the octahedron, sqrt(12)·|s² - 1|, to the end
+        ([(A, 2), (OCTAHEDRON * np.sqrt(1.287), 1), (OCTAHEDRON, 6)], "A40 E160"),
+        ([(A, 2), (OCTAHEDRON * np.sqrt(1.291), 1), (OCTAHEDRON, 6)], "A40 D60 E160"),
+    ],
+)
+def test_phases_on_both_sides_of_each_threshold(stages, ends):
+    found = geometry.phases(run_of(*stages), SETS)
+    assert " ".join(f"{phase.name}{phase.last}" for phase in found) == ends
+
+
+def test_b_has_the_name_of_its_middle():
+    """Not of its ends, which here are of the other kind."""
+    collinear = EXACT["collinear"]
+    for ends, middle, name in ((PCA, collinear, "B (collinear)"), (collinear, PCA, "B")):
+        run = run_of((A, 2), (ends, 2), (middle, 3), (ends, 2))
+        assert [phase.name for phase in geometry.phases(run, SETS)] == ["A", name]
+
+
 # Bad input
 
 PARTS = "sets must hold {}, got {}; take them from features.sets"

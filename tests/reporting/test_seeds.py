@@ -60,6 +60,12 @@ def test_the_interval_is_that_of_all_draws_of_seeds():
     assert str(first) == "0.2 [0.1, never] (2/3)"
 
 
+def test_an_end_of_the_interval_has_one_draw_in_forty_beyond_it():
+    """Five of nine draws, each of 2 in 9, come with P = 0.030: more than 0.025, less than 0.05."""
+    first = first_where(happened([1] * 2 + [0] * 7, [1] * 7 + [0] * 2, [1] * 9))
+    assert (first.value, first.low, first.high) == (0.2, 0.1, 0.8)
+
+
 def test_never():
     first = first_where(happened([0, 0, 0], [0, 0, 0]))
     assert first == (np.inf, np.inf, np.inf, None)

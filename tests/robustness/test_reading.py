@@ -36,6 +36,13 @@ def test_a_feature_on_an_axis_is_read_and_a_dropped_one_is_not():
     np.testing.assert_allclose(found.explained[M:], 0, atol=0.01)
 
 
+def test_a_short_direction_is_read_as_well_as_a_long_one():
+    """Without noise: of a thousandth of the others' length, far above rounding."""
+    found = probe(model(jnp.eye(M, N) * jnp.where(jnp.arange(N) == 1, 1e-3, 1)[None]), FIT, HELD_OUT)
+    np.testing.assert_allclose(found.auc[:M], 1, atol=0.01)
+    np.testing.assert_allclose(found.explained[:M], 1, atol=1e-3)
+
+
 def test_nothing_is_read_from_a_dead_model():
     found = probe(model(np.zeros((M, N))), FIT, HELD_OUT)
     np.testing.assert_allclose(found.auc, 0.5, atol=1e-6)

@@ -35,6 +35,20 @@ def test_blocks_are_as_large_as_they_may(lengths, limit):
     assert cut is None or np.prod(shape) // shape[cut] * (shape[cut] + 1) > limit
 
 
+@pytest.mark.parametrize(
+    ("limit", "even", "uneven"), [(9, 6, 9), (6, 6, 6), (5, 4, 5), (4, 4, 4), (12, 12, 12), (99, 12, 12)]
+)
+def test_an_even_block_divides_its_axis(limit, even, uneven):
+    grid = Grid.of({"a": range(2), "b": range(12)})
+    assert grid.block(limit, even=True)[1] == even
+    assert grid.block(limit)[1] == uneven
+
+
+def test_an_even_block_is_more_than_half_of_the_largest():
+    """Of 13, a prime, 1 alone would divide; 7 points at a time take two calls as 12 do."""
+    assert Grid.of({"a": range(13)}).block(12, even=True) == (12,)
+
+
 def test_product_takes_a_batch_apart():
     axes = product(name=np.array(["b", "b", "a", "a"]), seed=np.array([3, 1, 3, 1]))
     assert {name: axis.tolist() for name, axis in axes.items()} == {"name": ["b", "a"], "seed": [3, 1]}

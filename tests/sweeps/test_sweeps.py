@@ -373,6 +373,19 @@ def test_diverged_points_count_as_failed():
     assert found.y.values[:3].tolist() == [0, 1, 2]
 
 
+def raises_or_diverges(x):
+    if 3 in x:
+        raise RuntimeError("cannot do 3")
+    return diverges(np.where(x == 1, 9, x))
+
+
+def test_failures_come_in_the_order_of_the_points_whatever_their_kind():
+    with pytest.warns(UserWarning, match="3 of 5 points failed, x=1: diverged"):
+        found = run(raises_or_diverges, {"x": range(5)}, batch=5)
+    failures = [(f["point"]["x"], f["message"]) for f in json.loads(found.attrs["failures"])]
+    assert failures == [(1, "diverged"), (3, "RuntimeError: cannot do 3"), (4, "diverged")]
+
+
 @pytest.mark.parametrize("on_disk", [False, True])
 def test_a_batch_without_a_success_does_not_need_results(on_disk, tmp_path):
     LOST.append(0)

@@ -135,6 +135,13 @@ def test_shared_pairs_known():
         (0.5, 6, 1, "within must be 0 for sets of one and 1 for one set, got 0.5 for 6 of 1; there are no other pairs"),
         (0.5, 1, 6, "within must be 0 for sets of one and 1 for one set, got 0.5 for 1 of 6; there are no other pairs"),
         (0.5, 2, 0, "set_size must be at least 1, got 0"),
+        (
+            0.68,
+            2,
+            3,
+            r"within must lie in \[0, 0\.666667\] for 2 sets of 3, an even number of features, got 0\.68 for 6",
+        ),
+        (0.5, 3, 3, r"within must lie in \[0, 0\.666667\] for 3 sets of 3, an even number of features, got 0\.5 for 9"),
     ],
 )
 def test_shared_pairs_take_a_share_that_exists(within, n_sets, set_size, message):
