@@ -288,7 +288,7 @@ def histogram(
         for color, (name, n) in zip(colors_of(counts), counts.items(), strict=True)
     ]
     across = axis(x_title, (ends[0], ends[-1]), tickvals=f4(ends), showgrid=False)
-    highest = float(np.max([*counts.values()]))
+    highest = max(float(np.max([*counts.values()])), 1.0)
     layout = framed(title, 360, xaxis=across, yaxis=axis(y_title, (0, 1.04 * highest)))
     return Drawing(traces, {**layout, "margin": {"t": 80}, "barmode": "group", "bargap": 0.2, "legend": {"x": -0.02}})
 
