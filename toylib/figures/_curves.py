@@ -43,7 +43,8 @@ def lines(
         ValueError: no series, more than five, or one of another length than x; on a logarithmic axis a value that is
             not positive.
     """
-    x, mode = checked("x", x, None), "lines+markers" if markers else "lines"
+    x = checked("x", x, None)
+    mode = "lines+markers" if markers or len(x) == 1 else "lines"  # a line through one point is not seen
     _check_log(log)
     levels = {name: np.full(x.shape, y) if np.ndim(y) == 0 else y for name, y in (dashed or {}).items()}
     named = zip(series.items(), colors_of(series, colors), strict=True)
