@@ -130,4 +130,7 @@ async def main(paths: list[Path]) -> int:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("notebooks", nargs="*", type=Path, default=sorted(NOTEBOOKS.glob("*.ipynb")))
-    sys.exit(bool(asyncio.run(main(parser.parse_args().notebooks))))
+    paths = parser.parse_args().notebooks
+    if unknown := [path.name for path in paths if path.stem not in SETS]:
+        parser.error(f"a notebook must have sets of parameters, got {', '.join(unknown)}; add them to SETS")
+    sys.exit(bool(asyncio.run(main(paths))))
