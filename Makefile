@@ -14,7 +14,8 @@ ON_ALL_CORES := -n auto --dist loadfile
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help lab test lint unit browser faults nbval notebooks pictures results bench bench-peers site lock audit newest clean
+.PHONY: help lab test lint unit browser faults nbval notebooks parameters pictures results bench bench-peers site lock \
+	audit newest clean
 # Nothing but .venv is imported from.
 unexport PYTHONPATH
 
@@ -52,11 +53,14 @@ notebooks: .venv/.installed ## run every notebook and store its outputs
 	@$(PY) tools/addresses.py
 	@$(PY) tools/pictures.py
 
+parameters: .venv/.installed ## run every notebook with three sets of unusual parameters (many minutes)
+	$(PY) tools/parameters.py $(ARGS)
+
 pictures: .venv/.installed ## draw the moving picture of README.md (some minutes)
 	@$(PY) tools/animated.py $(ARGS)
 
 results: .venv/.installed ## compute the full-size results the notebooks show
-	@set -e; for script in notebooks/results/*.py; do echo "$$script"; PYTHONPATH=notebooks $(PY) "$$script"; done
+	@set -e; for script in notebooks/results/[a-z]*.py; do echo "$$script"; PYTHONPATH=notebooks $(PY) "$$script"; done
 
 bench: .venv/.installed ## run the benchmarks
 	PYTHONPATH=notebooks:tools:tests:docs $(PY) -m benchmarks $(ARGS)

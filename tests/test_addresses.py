@@ -43,6 +43,7 @@ def test_without_addresses_there_is_no_link():
     assert none.hosts("1_small") == {}
     assert none.opening("# 1. Small", "1_small") == f"# 1. Small\n\n{addresses.MISSING}{addresses.IN_A_CLONE}"
     assert "://" not in none.opening("# 1. Small", "1_small")
+    assert none.opening("# 1. Small", "1_small", results=True).endswith(addresses.IN_A_CLONE + addresses.IN_THE_FOLDER)
 
 
 @pytest.mark.parametrize("ending", ["", ".git"])
@@ -156,15 +157,14 @@ def test_a_hosted_notebook_is_told_all_that_it_needs(hosted, name):
     wanted |= {canonicalize_name(Requirement(text).name) for text in PROJECT["optional-dependencies"][extra]}
     assert imported - {*sys.stdlib_module_names, "toylib", "results"} <= wanted
     assert {"jax", "toylib"} <= imported
-    data = set(re.findall(r"\bresults/[\w.{}]+", code))
+    data = set(re.findall(r'FOLDER / "([\w.]+)"', code))
     modules = {alias.name for n in tree if isinstance(n, ast.ImportFrom) and n.module == "results" for alias in n.names}
+    modules = {"__init__" if name == "FOLDER" else name for name in modules}
     listed = subprocess.run(
         ["git", "ls-files", "notebooks"], cwd=TOP, capture_output=True, text=True, check=False
     ).stdout
     cloned = listed.splitlines() or [str(p.relative_to(TOP)) for p in (TOP / "notebooks").rglob("*.*")]  # no git here
-    for needed in [*data, *(f"results/{module}.py" for module in modules)]:
-        pattern = re.escape(f"notebooks/{needed}").replace(r"\{\}", r"\w+")
-        assert [file for file in cloned if re.fullmatch(pattern, file)], needed
+    assert {f"notebooks/results/{needed}" for needed in [*data, *(f"{module}.py" for module in modules)]} <= {*cloned}
 
 
 def test_binder_installs_the_project_and_jupyterlab():

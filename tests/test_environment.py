@@ -30,6 +30,7 @@ TARGETS = [
     "faults",
     "nbval",
     "notebooks",
+    "parameters",
     "pictures",
     "results",
     "bench",

@@ -31,6 +31,10 @@ IN_A_CLONE = (
     'its kernel is not the one that `make lab` starts: run `pip install -e ".[notebooks]"` in the clone, with that '
     "kernel's Python, and restart it."
 )
+IN_THE_FOLDER = (
+    " If it says `No module named 'results'`, it runs in another folder than this one: run it in `notebooks/` "
+    "(papermill: `--cwd notebooks`), or set `PYTHONPATH` to that folder."
+)
 ELSEWHERE = """ Where there is no clone, as on Colab, run this first:
 
 ```
@@ -66,13 +70,20 @@ class Addresses(NamedTuple):
             found["Binder"] = f"https://mybinder.org/v2/gh/{there[1]}/{BRANCH}?labpath={path}"
         return found
 
-    def opening(self, source: str, notebook: str) -> str:
-        """The source of an opening cell, its last paragraphs anew: where it can be opened, and what may be missing."""
+    def opening(self, source: str, notebook: str, *, results: bool = False) -> str:
+        """The source of an opening cell, its last paragraphs anew: where it can be opened, and what may be missing.
+
+        Args:
+            source: of the cell.
+            notebook: a file's name without its ending.
+            results: it imports `results`, which may be missing too.
+        """
         text = re.split(rf"\n\n(?:{re.escape(OPEN)}|{re.escape(MISSING)})", source)[0]
         if hosts := self.hosts(notebook):
             text += f"\n\n{OPEN}{', '.join(f'[{host}]({address})' for host, address in hosts.items())}."
         folder = self.repository.removesuffix(".git").rpartition("/")[2]
-        return f"{text}\n\n{MISSING}{IN_A_CLONE}{ELSEWHERE.format(self.repository, folder) if folder else ''}"
+        text = f"{text}\n\n{MISSING}{IN_A_CLONE}{IN_THE_FOLDER if results else ''}"
+        return text + (ELSEWHERE.format(self.repository, folder) if folder else "")
 
     def badges(self, readme: str) -> str:
         """README.md with its badges, a line each, between the two marks."""
@@ -94,7 +105,8 @@ def link(notebook: NotebookNode, name: str, addresses: Addresses) -> list[str]:
     """
     new, first = [], notebook.cells[0]
     if first.cell_type == "markdown" and first.source.startswith("# "):
-        opening = addresses.opening(first.source, name)
+        results = any(re.search(r"^from results import", cell.source, re.MULTILINE) for cell in notebook.cells)
+        opening = addresses.opening(first.source, name, results=results)
         new += [first.id] * (opening != first.source)
         first.source = opening
     for cell, below in zip(notebook.cells, notebook.cells[1:], strict=False):

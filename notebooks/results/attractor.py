@@ -34,9 +34,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+
 from results import training_dynamics as shared
 from results.training_dynamics import FEATURES, flat, named, params_of, polished
-
 from toylib import model
 from toylib.features import Correlated
 from toylib.geometry import curvatures, template, template_distance

@@ -27,9 +27,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 from results import adversarial_training as shared
 from results.adversarial_training import FEATURES, N_FEATURES, N_HIDDEN, cosine_adam, mean_norm, rounding
-
 from toylib import sweeps
 from toylib.features import Independent
 from toylib.model import Params, loss

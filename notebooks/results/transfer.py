@@ -20,8 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import xarray as xr
-from results.adversarial_training import rounding
 
+from results.adversarial_training import rounding
 from toylib import attacks, sweeps
 from toylib.features import Anticorrelated, Correlated, Features, Independent, PartlyCorrelated
 from toylib.geometry import classify, interference_similarity

@@ -39,6 +39,8 @@ def test_lines_draws_its_series():
         assert (trace.name, trace.mode) == (name, "lines")
     assert len({trace.line.color for trace in figure.data}) == 2
     assert figures.lines(X, SERIES, **TEXTS, markers=True).figure().data[0].mode == "lines+markers"
+    alone = figures.lines([3.0], {"one": [0.5]}, **TEXTS).figure()
+    assert (alone.data[0].mode, alone.layout.xaxis.range) == ("lines+markers", (2, 4))  # it has to be seen
 
 
 @pytest.mark.parametrize("log", ["", "x", "y", "xy"])
@@ -266,6 +268,7 @@ def test_a_histogram_counts_what_falls_into_each_bin():
     assert figure.layout.barmode == "group"
     assert figure.layout.xaxis.range == (0, 3)
     assert figure.layout.yaxis.range == (0, pytest.approx(1.04 * 2))
+    assert figures.histogram({"none": [np.nan]}, [0, 1], **TEXTS).figure().layout.yaxis.range == (0, 1.04)
     with raises("edges must be two or more, got 1; a bin has two"):
         figures.histogram(values, [0], **TEXTS)
 

@@ -84,6 +84,7 @@ def test_ticks_of_a_logarithmic_axis(limits, ticks):
 def test_a_range_around_values_holds_them_with_a_margin():
     assert around(np.array([0.0, 1.0, 2.0])) == pytest.approx((-0.1, 2.1))
     assert around(np.array([3.0, 3.0])) == (2, 4)
+    assert around(np.array([3.0]), margin=0) == (2, 4)  # one place has a width too
     assert around(np.array([1.0, 100.0]), log=True) == pytest.approx((10**-0.1, 10**2.1))
     for least in (0.0, -1.0):
         with raises(f"on a logarithmic axis all values must be positive, got {least}; leave it out"):

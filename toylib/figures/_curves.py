@@ -43,7 +43,8 @@ def lines(
         ValueError: no series, more than five, or one of another length than x; on a logarithmic axis a value that is
             not positive.
     """
-    x, mode = checked("x", x, None), "lines+markers" if markers else "lines"
+    x = checked("x", x, None)
+    mode = "lines+markers" if markers or len(x) == 1 else "lines"  # a line through one point is not seen
     _check_log(log)
     levels = {name: np.full(x.shape, y) if np.ndim(y) == 0 else y for name, y in (dashed or {}).items()}
     named = zip(series.items(), colors_of(series, colors), strict=True)
@@ -288,7 +289,7 @@ def histogram(
         for color, (name, n) in zip(colors_of(counts), counts.items(), strict=True)
     ]
     across = axis(x_title, (ends[0], ends[-1]), tickvals=f4(ends), showgrid=False)
-    highest = float(np.max([*counts.values()]))
+    highest = max(float(np.max([*counts.values()])), 1.0)
     layout = framed(title, 360, xaxis=across, yaxis=axis(y_title, (0, 1.04 * highest)))
     return Drawing(traces, {**layout, "margin": {"t": 80}, "barmode": "group", "bargap": 0.2, "legend": {"x": -0.02}})
 

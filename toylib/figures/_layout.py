@@ -100,7 +100,7 @@ def around(values: np.ndarray, *, log: bool = False, margin: float = 0.05) -> tu
     if log and low <= 0:
         raise ValueError(f"on a logarithmic axis all values must be positive, got {low}; leave it out")
     low, high = np.log10([low, high]) if log else (low, high)
-    room = margin * (high - low or 20)  # equal values have no length
+    room = margin * (high - low) if high > low else 20 * (margin or 0.05)  # equal values have no length
     low, high = float(low - room), float(high + room)
     return (10.0**low, 10.0**high) if log else (low, high)
 
