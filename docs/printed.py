@@ -22,6 +22,7 @@ from typing import NamedTuple
 _END = r"(?:[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?[%°×]?|never)"
 _INTERVAL = rf" \[{_END}, {_END}\]"
 _REMARK = r"(?: \([^()]*\))?"
+_LONGEST = 50  # characters that head a row that was printed in several lines; a longer one reads better as a line
 _VALUE = re.compile(
     rf"(?<![\w.,/(\[+-])(?<!\d and )(?:\d+/\d+ = )?{_END}"
     rf"(?:{_INTERVAL}{_REMARK}(?=[,;:\s]|$)|{_REMARK}(?=[,;:](?:\s|$)|\s\s|\s*$))"
@@ -70,10 +71,11 @@ def _joined(lines: Sequence[str]) -> list[list[str]]:
     found: list[list[str]] = [[]]
     for has_more, some in groupby(blocks, key=lambda block: len(block) > 1):
         run = list(some)
-        rows = ["; ".join(line.strip().rstrip(";,") for line in block) for block in run]
+        joined = ["; ".join(line.strip().rstrip(";,") for line in block) for block in run]
         # More than two lines below each are tables themselves.
-        if has_more and {*map(len, run)} == {len(run[0])} and len(run[0]) <= 3 and _rows(rows):
-            found += [rows, []]
+        rows = _rows(joined) if has_more and {*map(len, run)} == {len(run[0])} and len(run[0]) <= 3 else None
+        if rows and max(len(row.head) for row in rows) <= _LONGEST:
+            found += [joined, []]
         else:
             found[-1] += [line for block in run for line in block]
     return found

@@ -99,6 +99,7 @@ def test_intervals_become_a_table(name):
         "p = 0.1: up 0.94 [0.87, 0.97]\nno interval here\np = 0.3: up 0.91 [0.83, 0.95]",
         "p = 0.1: up 0.94 [0.87, 0.97]\np = 0.3: down 0.91 [0.83, 0.95], twice 1.2 [1.1, 1.3]",
         "ranks: [353, 978, 74]\nranks: [441, 814, 72]",
+        f"{50 * 'a'}b\n  up 0.9 [0.8, 1.0]\n{50 * 'a'}c\n  up 0.7 [0.5, 0.8]",
         "a: up 0.9 [0.8, 1.0]\n  and 5\nb: up 0.7 [0.5, 0.8]\n  and 6\n  or 7",
     ],
 )
