@@ -1,34 +1,40 @@
 """Explorers that move on the site: all their pictures in a file beside the page, computed while the site is built.
 
 No notebook is run. Of each explorer named here, `program` takes the statements of its notebook that its drawings
-depend on, which read stored results or evaluate closed forms and train nothing. What they draw at first is compared
-with the figure that the notebook stores, so that a page cannot show anything else.
+depend on, which read stored results, evaluate closed forms, attack stored models (3), or train for some seconds (2, six
+features in three dimensions, where the pictures are stories of training). What they draw at first is compared with the
+figure that the notebook stores, so that a page cannot show anything else. An explorer that is not named here says on
+its page that it needs a kernel.
 """
 
 import ast
 import base64
 import itertools
 import json
+import math
 import symtable
 import sys
+from collections.abc import Iterator
 from contextlib import chdir
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-from compare import PLOTLY, RELATIVE, difference
+from compare import PLOTLY, difference
 from nbformat import NotebookNode
 
 from toylib.explorers import Explorer
 
 MOVING = {
     "1_data_generation": "code-ac9d3170",
+    "2_training_dynamics": "code-4927cdce",
+    "3_adversarial_attacks": "code-f74d9d35",
     "4_adversarial_training": "code-59",
     "5_routes_to_the_octahedron": "code-explore",
     "6_conjectures": "transfer-explorer",
 }
-"""Notebook -> cell. The explorers of the others train (2) and attack (3): a kernel's work, and more than LIMIT."""
+"""Notebook -> the cell of its explorer."""
 LIMIT = 2 * 2**20  # bytes a file
 
 
@@ -70,13 +76,24 @@ def program(notebook: NotebookNode, at: str) -> str:
                 break
     wanted, kept = set(), []
     for i, statement in enumerate(reversed(statements)):
-        bound, read = _names(statement)
-        if i < len(own) or wanted & bound:
+        if i < len(own) or wanted & _names(statement)[0]:
             kept.insert(0, ast.unparse(statement))
-            if not isinstance(statement, ast.For | ast.While | ast.If | ast.With | ast.Try):  # these may not bind it
-                wanted -= bound
-            wanted |= read
+            wanted = _wanted(statement, wanted)
     return "\n".join(kept)
+
+
+def _wanted(statement: ast.stmt, after: set[str]) -> set[str]:
+    """The names that must be bound before a statement: what it reads, and what is wanted and not bound by it."""
+    bound, read = _names(statement)
+    if isinstance(statement, ast.For):  # what its body binds before it reads it need not be there
+        header = ast.For(**{**vars(statement), "body": [ast.Pass()], "orelse": []})
+        (targets, read), inner = _names(header), set()
+        for part in reversed([*statement.body, *statement.orelse]):
+            inner = _wanted(part, inner)
+        read |= inner - targets
+    if isinstance(statement, ast.For | ast.While | ast.If | ast.With | ast.Try):  # these may not bind it
+        return after | read
+    return after - bound | read
 
 
 def _names(statement: ast.stmt) -> tuple[set[str], set[str]]:
@@ -84,6 +101,8 @@ def _names(statement: ast.stmt) -> tuple[set[str], set[str]]:
     top = symtable.symtable(ast.unparse(statement), "", "exec")
     bound = {symbol.get_name() for symbol in top.get_symbols() if symbol.is_assigned() or symbol.is_imported()}
     read = {symbol.get_name() for symbol in top.get_symbols() if symbol.is_referenced()}
+    if isinstance(statement, ast.AugAssign):
+        read |= bound  # it changes what is there
     inner = top.get_children()
     for table in inner:
         inner += table.get_children()
@@ -92,20 +111,25 @@ def _names(statement: ast.stmt) -> tuple[set[str], set[str]]:
 
 
 def moves(explorer: Explorer) -> dict[str, Any]:
-    """Return all pictures of an explorer: its axes, which properties move, their values, and each picture's values."""
+    """Return all pictures of an explorer: its axes, the values, and each picture's values at the places that move.
+
+    A place is a trace's position, or None for the layout, and what leads to the value from there.
+    """
     axes = explorer.axes
     drawings = [
         explorer.drawing(**dict(zip(axes, values, strict=True)))
         for values in itertools.product(*(axis.values for axis in axes.values()))
     ]
     changed = [drawings[0].changes(drawing) for drawing in drawings]
-    keys: list[tuple[int | None, str]] = sorted({(t, n) for traces, _ in changed for t in traces for n in traces[t]})
-    keys += [(None, name) for name in sorted({name for _, names in changed for name in names})]
+    places: list[tuple[int | None, str]] = sorted({(t, n) for traces, _ in changed for t in traces for n in traces[t]})
+    places += [(None, name) for name in sorted({name for _, names in changed for name in names})]
     numbers: dict[str, int] = {}
-    pictures = []
-    for drawing in drawings:
-        parts = [(drawing.layout if t is None else drawing.data[t]).get(name) for t, name in keys]
-        pictures.append([numbers.setdefault(json.dumps(_short(part)), len(numbers)) for part in parts])
+    keys, columns = [], []
+    for t, name in places:
+        parts = [(drawing.layout if t is None else drawing.data[t]).get(name) for drawing in drawings]
+        for key, texts in _leaves((t, name), parts):
+            keys.append(key)
+            columns.append([numbers.setdefault(text, len(numbers)) for text in texts])
     return {
         "axes": [
             {"name": name.replace("_", " "), "labels": axis.labels, "active": explorer.sliders[name].index}
@@ -114,22 +138,38 @@ def moves(explorer: Explorer) -> dict[str, Any]:
         "play": explorer.play,
         "keys": keys,
         "values": [json.loads(text) for text in numbers],
-        "pictures": pictures,
+        "pictures": [*zip(*columns, strict=True)],
     }
 
 
+def _leaves(key: tuple[Any, ...], parts: list[Any]) -> Iterator[tuple[tuple[Any, ...], list[str]]]:
+    """Yield what differs between alike parts of drawings: where it is in them, and as the JSON of each."""
+    first = parts[0]
+    if isinstance(first, dict) and all(isinstance(part, dict) and part.keys() == first.keys() for part in parts):
+        names = [*first]
+    elif all(isinstance(p, list) and len(p) == len(first) > 0 and isinstance(p[0], dict) for p in parts):
+        names = [*range(len(first))]
+    else:
+        texts = [json.dumps(_short(part), separators=(",", ":")) for part in parts]
+        if len({*texts}) > 1:
+            yield key, texts
+        return
+    for name in names:
+        yield from _leaves((*key, name), [part[name] for part in parts])
+
+
 def _short(value: Any) -> Any:
-    """A part of a drawing as JSON; numbers of arrays to 0.5 % of the largest, as the strict check compares them.
+    """A part of a drawing as JSON; numbers of arrays to three digits, because an axis may be logarithmic.
 
     A matrix becomes bytes, in units of a 127th of the largest, and `figures.js` makes it a matrix again.
     """
     if isinstance(value, np.ndarray) and value.dtype.kind == "f":
-        largest = float(np.abs(value, where=np.isfinite(value), out=np.zeros_like(value)).max(initial=0)) or 1.0
         if value.ndim == 2 and np.isfinite(value).all():
+            largest = float(np.abs(value).max(initial=0)) or 1.0
             whole = np.rint(127 * value / largest).astype(np.int8)
             packed = base64.b64encode(whole.tobytes()).decode()
             return {"packed": packed, "unit": largest / 127, "columns": value.shape[1]}
-        return _plain(value.astype(float).round(int(np.ceil(-np.log10(2 * RELATIVE * largest)))))
+        return _plain(value.tolist())
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     if isinstance(value, dict):
@@ -137,9 +177,9 @@ def _short(value: Any) -> Any:
     return [_short(part) for part in value] if isinstance(value, list | tuple) else value
 
 
-def _plain(array: np.ndarray) -> Any:
-    """Nested lists: whole numbers without a point, and null for what is not finite."""
-    if array.ndim:
-        return list(map(_plain, array))
-    number = float(array)
-    return int(number) if number.is_integer() else number if np.isfinite(number) else None
+def _plain(numbers: list[Any] | float) -> Any:
+    """Numbers, in nested lists, to three digits: whole ones without a point, and null for what is not finite."""
+    if isinstance(numbers, list):
+        return [_plain(part) for part in numbers]
+    number = float(f"{numbers:.3g}")
+    return int(number) if number.is_integer() else number if math.isfinite(number) else None

@@ -24,6 +24,10 @@ from toylib.reporting import CLAIMS
 CLOSER = 0.83  # the eye of the hero, which shows no axes
 DOWNLOAD = '\n\n<p class="download"><a href="{0}.ipynb" download>Download this notebook</a></p>'
 KERNEL = "<figcaption>One view of an explorer: its sliders need a kernel, <code>make lab</code>.</figcaption>"
+TRAINS = (
+    "<figcaption>One view of an explorer that trains: its buttons and sliders need a kernel, <code>make lab</code>. "
+    'The trainer of the <a href="index.html#train">front page</a> needs none.</figcaption>'
+)
 MOVES = "<figcaption>An explorer with all its pictures: its sliders need no kernel.</figcaption>"
 
 
@@ -70,8 +74,8 @@ def page(notebook: NotebookNode, pictures: Path) -> NotebookNode:
             figure = output.data[PLOTLY]
             below_it, source = "", f"_static/{pictures.name}/{picture.name}"
             moves = source.replace(".png", ".js") if picture.with_suffix(".js").exists() else None
-            if output.data.get("text/plain", "").startswith("<explorer"):
-                below_it = MOVES if moves else KERNEL
+            if (said := output.data.get("text/plain", "")).startswith("<explorer"):
+                below_it = MOVES if moves else TRAINS if said == "<explorer: train>" else KERNEL
             html_of_it = element(name, figure, text, source, below_it, moves=moves)
             output.data = NotebookNode({"text/html": html_of_it})
     return notebook

@@ -5,7 +5,7 @@ that, where they are printed: `91/96 = 0.95 [0.88, 0.98] (8/8)`. A number withou
 a semicolon, a colon, two spaces or the end of the line follow. Consecutive lines are the rows of one table if each
 holds an interval, and if all can be cut so that they differ, behind the cut, in their values only: at a column that
 spaces pad to, or behind a comma, a semicolon or a colon, or where the line begins; or, of three lines and more, where
-the value begins.
+the value begins. Where one or two indented lines stand below each line, they belong to its row.
 
 What stands before the cut heads its row, and the words before a value head its column; a number that is the same in all
 lines, with a colon behind it, is one of them, and a line of titles heads values without words. So a row says what its
@@ -22,8 +22,9 @@ from typing import NamedTuple
 _END = r"(?:[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?[%°×]?|never)"
 _INTERVAL = rf" \[{_END}, {_END}\]"
 _REMARK = r"(?: \([^()]*\))?"
+_LONGEST = 50  # characters that head a row that was printed in several lines; a longer one reads better as a line
 _VALUE = re.compile(
-    rf"(?<![\w.,/(\[+-])(?:\d+/\d+ = )?{_END}"
+    rf"(?<![\w.,/(\[+-])(?<!\d and )(?:\d+/\d+ = )?{_END}"
     rf"(?:{_INTERVAL}{_REMARK}(?=[,;:\s]|$)|{_REMARK}(?=[,;:](?:\s|$)|\s\s|\s*$))"
 )
 
@@ -39,7 +40,7 @@ class _Row(NamedTuple):
 def parts(text: str) -> list[tuple[str, str]]:
     """Cut printed text into what stays, ("text", its lines), and what becomes a table, ("table", HTML), in order."""
     found: list[tuple[str, str]] = []
-    for run in _runs(text.split("\n")):
+    for run in (run for lines in _joined(text.split("\n")) for run in _runs(lines)):
         rows = _rows(run)
         if rows is None:
             found += [("text", line) for line in run]
@@ -57,6 +58,27 @@ def parts(text: str) -> list[tuple[str, str]]:
         else:
             joined.append((kind, part))
     return [(kind, part.strip("\n")) for kind, part in joined if part.strip()]
+
+
+def _joined(lines: Sequence[str]) -> list[list[str]]:
+    """Lines in runs, those with indented ones below them joined with these where that makes them rows of a table."""
+    blocks: list[list[str]] = []
+    for line in lines:
+        if line.startswith("  ") and line.strip() and blocks and blocks[-1][0].strip():
+            blocks[-1].append(line)
+        else:
+            blocks.append([line])
+    found: list[list[str]] = [[]]
+    for has_more, some in groupby(blocks, key=lambda block: len(block) > 1):
+        run = list(some)
+        joined = ["; ".join(line.strip().rstrip(";,") for line in block) for block in run]
+        # More than two lines below each are tables themselves.
+        rows = _rows(joined) if has_more and {*map(len, run)} == {len(run[0])} and len(run[0]) <= 3 else None
+        if rows and max(len(row.head) for row in rows) <= _LONGEST:
+            found += [joined, []]
+        else:
+            found[-1] += [line for block in run for line in block]
+    return found
 
 
 def _runs(lines: Sequence[str]) -> list[list[str]]:

@@ -40,7 +40,7 @@ class Preset:
         features: the distribution.
         n_hidden: m.
         scale: of the initial weights.
-        sparsity, seed: what the page begins with; a sparsity of the slider.
+        sparsity, rate, pace, seed: stops of the sliders to begin with, without an attack.
         levels: name -> exact loss as a function of S.
         rules: name of a template -> the distance below which a model is called so, and the largest share of energy
             within the sets, as `geometry.classify` has them.
@@ -50,6 +50,8 @@ class Preset:
     n_hidden: int
     scale: float
     sparsity: float
+    rate: float
+    pace: int
     seed: int
     levels: dict[str, Callable[[float], float]]
     rules: dict[str, tuple[float, float]]
@@ -72,6 +74,8 @@ PRESETS = {
         n_hidden=3,
         scale=0.01,
         sparsity=0.9,
+        rate=3e-4,
+        pace=3000,
         seed=0,
         levels={"PCA, p/3": theory.pca_plateau, "octahedron, p²": theory.octahedron_loss},
         rules={"octahedron": (1.0, 1.0), "pca": (0.3, 0.05), "collinear": (0.3, 0.05)},
@@ -81,6 +85,8 @@ PRESETS = {
         n_hidden=2,
         scale=0.3,
         sparsity=0.95,
+        rate=1e-3,
+        pace=300,
         seed=1,
         levels={
             "2 of 5 kept": lambda S: 3 * theory.dropped_feature_loss(S),
@@ -93,6 +99,8 @@ PRESETS = {
         n_hidden=3,
         scale=0.01,
         sparsity=0.9,
+        rate=1e-3,
+        pace=300,
         seed=0,
         levels={
             "3 of 6 kept": of_pairs(lambda S: 3 * theory.dropped_feature_loss(S)),
@@ -143,8 +151,13 @@ def described(preset: Preset) -> dict[str, Any]:
         "n": features.n_features,
         "m": m,
         "sets": features.sets,
-        "sparsity": SPARSITIES.index(preset.sparsity),
-        "seed": preset.seed,
+        "first": {
+            "sparsity": SPARSITIES.index(preset.sparsity),
+            "norm": 0,
+            "rate": RATES.index(preset.rate),
+            "pace": PACES.index(preset.pace),
+            "seed": preset.seed,
+        },
         "starts": [packed(first_weights(preset, seed)) for seed in range(SEEDS)],
         "nodes": packed(nodes),
         "state": state,
@@ -162,6 +175,7 @@ def described(preset: Preset) -> dict[str, Any]:
                 "bound": bound,
                 "energy": energy,
                 "free": name == "pentagon",
+                "shape": name not in ("pca", "collinear"),  # these say how sets lie, not where each column does
             }
             for name, (bound, energy) in preset.rules.items()
         ],

@@ -8,7 +8,7 @@ import moves
 import nbformat
 import numpy as np
 import pytest
-from compare import PLOTLY, WIDGET
+from compare import PLOTLY, WIDGET, array
 from lab import CURRENT, DRAWN_S, Lab, opened
 from playwright.sync_api import Locator
 from reader import DRAWN, reading
@@ -137,7 +137,16 @@ def test_a_run_that_is_reopened_shows_its_drawings(small, context, address):
     """After all others of the page: its kernel ends."""
     index = next(i for i, c in enumerate(small.notebook().cells) if "explorer = explore(" in c.source)
     outputs = f"{CURRENT}.content.model.toJSON().cells[{index}].outputs"
-    small.page.wait_for_function(f"{outputs}.some(o => {PLOTLY!r} in o.data)")  # a second after the widget is shown
+    kept = f"{outputs}.map(o => o.data[{PLOTLY!r}]).find(figure => figure)"
+    small.page.wait_for_function(f"!!{kept}")  # a second after the widget is shown
+    slider = small.slider(small.cell("explorer = explore("), "curve")
+    slider.scroll_into_view_if_needed()
+    small.press(slider, "Home")
+    small.press(slider, "ArrowRight")
+    for _ in range(10 * DRAWN_S):  # and follows a second after it rests
+        if np.array_equal(array(small.page.evaluate(kept)["data"][0]["y"]), CURVES[1]):
+            break
+        small.page.wait_for_timeout(100)
     small.page.evaluate("jupyterapp.commands.execute('docmanager:save').then(() => null)")
     small.page.evaluate(f"{CURRENT}.sessionContext.shutdown()")
     with opened(context, address, "0_small.ipynb") as lab:
@@ -145,7 +154,7 @@ def test_a_run_that_is_reopened_shows_its_drawings(small, context, address):
         cell = lab.cell("explorer = explore(")
         message, line = cell.get_by_text("model not found"), cell.get_by_text(STILL)
         message.wait_for()
-        lab.wait_for_data(lab.plot(cell), {(0, "y"): CURVES[0]})
+        lab.wait_for_data(lab.plot(cell), {(0, "y"): CURVES[1]})
         tops = [each.bounding_box()["y"] for each in (message, line, lab.plot(cell))]
         assert tops == sorted(tops)
         lab.screenshot("small-reopened", cell)

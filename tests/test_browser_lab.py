@@ -1,5 +1,7 @@
 """What explorers do beside moving: they share a row, follow width and theme, give way; on the site they move too."""
 
+import re
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -8,6 +10,7 @@ from playwright.sync_api import Locator
 from reader import reading
 from test_browser import FOLDER
 
+from toylib.features import Independent
 from toylib.figures.style import BACKGROUND, DARK, INK
 
 TITLE = "gd => gd.querySelector('.gtitle').textContent"
@@ -111,6 +114,19 @@ def test_explorers_on_the_site_show_what_is_stored(context, site):
         reader.wait_for_data(reader.plot(figure), expected, atol=0.005)
 
         reader.open("3_adversarial_attacks")
+        figure = moved(reader, "code-f74d9d35", sample=2, norm=5, attack=1)
+        plot = reader.plot(figure)
+        data, notes = reader.data(plot), "gd => gd.layout.annotations.map(note => note.text).join('; ')"
+        before, after, x = (np.array(data[i]["y"], float) for i in (5, 4, 3))
+        assert abs(after - x).max() > abs(before - x).max() + 0.1
+        norm = float(re.search(r"‖δ‖ = ([\d.]+)", plot.evaluate(notes))[1])
+        assert norm == pytest.approx(0.5 * float(Independent(100).mean_norm(0.0)), rel=0.01)
+        moved(reader, "code-f74d9d35", norm=0)
+        reader.page.wait_for_function(f"gd => ({notes})(gd).includes('‖δ‖ = 0;')", arg=plot.element_handle())
+        data = reader.data(plot)
+        np.testing.assert_array_equal(data[4]["y"], data[5]["y"])  # nothing is attacked
+
+        reader.open("0_start_here")
         still = reader.page.locator("figure.live", has_text="need a kernel")
         assert still.count() == 1
         assert still.get_by_role("slider").count() == 0

@@ -138,6 +138,9 @@ def test_it_takes_the_steps_that_toylib_takes(trainer, name, S, norm, rate, seed
 def test_it_names_models_as_toylib_does(trainer):
     for name, preset in train.PRESETS.items():
         trainer.choose(name, seed=preset.seed)
+        assert trainer.get("['sparsity', 'norm', 'rate', 'pace'].map(name => t.stop(name))") == [
+            *(preset.sparsity, 0, preset.rate, preset.pace)  # its own, whatever another was moved to
+        ]
         run = training.train(
             preset.features,
             preset.sparsity,
@@ -160,6 +163,20 @@ def test_it_names_models_as_toylib_does(trainer):
             assert {"origin", "pca", "lines", "prism", "twisted", "octahedron", "collinear"} <= set(wanted)
         assert found == wanted
         assert len(set(wanted)) > 2
+        regular = "t => all => all.map(([name, W]) => Shape.isRegular(t.preset, name, trainCore().gram(W, t.preset.n)))"
+        for shape in preset.rules:
+            if shape.startswith(("pentagon", "octahedron")):
+                W = geometry.templates(sets, m)[shape]
+                askew = [(shape, turned(W, *by).ravel().tolist()) for by in ((9, 1.0), (11, 1.0), (0, 1.09), (0, 1.11))]
+                assert trainer.page.evaluate(f"all => ({regular})({TRAINER})(all)", askew) == [True, False, True, False]
+
+
+def turned(W: np.ndarray, degrees: float, longer: float) -> np.ndarray:
+    """Templates, all 1.3 times as long, with the first column turned towards another one, and longer."""
+    first, angle = W[:, 0], np.radians(degrees)
+    off = next(c - (c @ first) * first for c in W.T[1:] if abs(c @ first) < 0.9)
+    moved = np.cos(angle) * first + np.sin(angle) * off / np.linalg.norm(off)
+    return 1.3 * np.column_stack([longer * moved, W[:, 1:]])
 
 
 def test_an_attack_is_dragged_and_amplified(trainer):

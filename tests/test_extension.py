@@ -33,4 +33,5 @@ def test_a_wheel_holds_the_scripts_that_it_shares(tmp_path, monkeypatch):
         held = {name.rpartition("/")[2]: wheel.read(name) for name in wheel.namelist() if f"/data/{WHERE}/" in name}
     assert set(held) == {"package.json", "colours.js", "plot.js", "remoteEntry.js", "sliders.css", "sliders.js"}
     assert held["plot.js"] == (ROOT / "toylib" / "explorers" / "plot.js").read_bytes()
-    assert held["sliders.js"] == (ROOT / "docs" / "_static" / "sliders.js").read_bytes()
+    for name in ("sliders.css", "sliders.js"):
+        assert held[name] == (ROOT / "docs" / "_static" / name).read_bytes()

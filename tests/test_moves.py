@@ -43,8 +43,13 @@ def test_a_program_is_what_the_explorer_depends_on():
 
 
 def test_what_may_not_bind_a_name_hides_nothing():
-    cells = ["a = 1", "if a > 2:\n    b = 2\nelse:\n    pass", "b = 5\nfor a in ():\n    b += a", "b"]
-    assert moves.program(notebook(*cells), "c3") == "a = 1\nb = 5\nfor a in ():\n    b += a\nb"
+    cells = ["a = 1", "if a > 2:\n    b = 2\nelse:\n    pass", "b = 5\nb *= 2\nfor c in ():\n    b += a", "b"]
+    assert moves.program(notebook(*cells), "c3") == "a = 1\nb = 5\nb *= 2\nfor c in ():\n    b += a\nb"
+
+
+def test_a_loop_does_not_depend_on_what_it_binds_first():
+    loop = "for x in y:\n    if x:\n        z = x\n    w = x\n    y = w + z"
+    assert moves.program(notebook("w, x = 1, 2", "y = z = ()", loop, "y"), "c3") == f"y = z = ()\n{loop}\ny"
 
 
 MATRICES = np.random.default_rng(3).normal(size=(2, 3, 4, 5))
@@ -56,9 +61,14 @@ def draw(kind, size):
     return Drawing(
         [
             {"type": "heatmap", "z": np.float32(MATRICES[i, size])},
-            {"type": "bar", "y": 100 * np.float32(MATRICES[i, size, 1]), "x": [1, 2]},
+            {"type": "bar", "y": np.float32([1e-4, 1, 1, 1, 10] * MATRICES[i, size, 1]), "x": [1, 2]},
         ],
-        {"title": {"text": f"{kind}{size}"}, "height": 300},
+        {
+            "title": {"text": f"{kind}{size}", "x": 0},
+            "annotations": [{"text": "fixed", "y": 1}, {"text": kind, "font": {"size": 9}, "x": size / 7}],
+            "shapes": [],
+            "height": 300,
+        },
     )
 
 
@@ -78,14 +88,15 @@ def test_every_picture_is_there_at_the_place_of_its_stops():
         {"name": "size", "labels": ["0", "1", "2"], "active": 0},
     ]
     assert found["play"] == "size"
-    assert found["keys"] == [[0, "z"], [1, "y"], [None, "title"]]
+    notes = [[None, "annotations", 1, "text"], [None, "annotations", 1, "x"]]
+    assert found["keys"] == [[0, "z"], [1, "y"], *notes, [None, "title", "text"]]
     for i in range(2):
         for size in range(3):
-            z, y, title = (found["values"][v] for v in found["pictures"][3 * i + size])
-            for part, expected in ((z, MATRICES[i, size]), (y, 100 * MATRICES[i, size, 1])):
-                largest = np.nanmax(np.abs(expected))
-                np.testing.assert_allclose(unpacked(part), expected, rtol=0, atol=0.005 * largest)
-            assert title == {"text": f"{'ab'[i]}{size}"}
+            z, y, note, x, title = (found["values"][v] for v in found["pictures"][3 * i + size])
+            largest = np.nanmax(np.abs(MATRICES[i, size]))
+            np.testing.assert_allclose(unpacked(z), MATRICES[i, size], rtol=0.005, atol=0.005 * largest)
+            np.testing.assert_allclose(unpacked(y), [1e-4, 1, 1, 1, 10] * MATRICES[i, size, 1], rtol=0.005)
+            assert (note, x, title) == ("ab"[i], size / 7, f"{'ab'[i]}{size}")
 
 
 @pytest.mark.parametrize(

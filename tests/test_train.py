@@ -130,6 +130,6 @@ def test_it_is_small(written):
 
 
 def test_a_preset_must_list_its_states():
-    odd = train.Preset(PartlyCorrelated(2, 2, copy_probability=0.5), 2, 0.01, 0.9, 0, {}, {})
+    odd = train.Preset(PartlyCorrelated(2, 2, copy_probability=0.5), 2, 0.01, 0.9, 1e-3, 300, 0, {}, {})
     with pytest.raises(ValueError, match="a preset must list its states"):
         train.described(odd)

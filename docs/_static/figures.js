@@ -23,15 +23,19 @@ class Shown extends Live {
     if (moves) document.head.append(Object.assign(document.createElement("script"), { src: moves, onload: () => this.move() }));
   }
 
-  // The pictures of an explorer have come: each is a value for each of some properties; values are stored once.
+  // The pictures of an explorer have come: each is a value for each of some places; values are stored once.
   move() {
     const { axes, play, keys, values, pictures } = MOVES[this.figure.id];
     this.addSliders(axes, play, (at) => {
       const change = { traces: {}, layout: {} };
       const picture = pictures[at.reduce((sum, i, k) => sum * axes[k].labels.length + i, 0)];
-      keys.forEach(([trace, name], k) => {
-        const part = trace === null ? change.layout : (change.traces[trace] ??= {});
-        part[name] = unpacked(values[picture[k]]);
+      keys.forEach(([trace, name, ...inner], k) => {
+        const [part, first] = trace === null
+          ? [change.layout, this.shown.layout]
+          : [(change.traces[trace] ??= {}), this.shown.data[trace]];
+        if (inner.length) part[name] ??= structuredClone(first[name]); // around what moves all stays
+        const path = [name, ...inner], last = path.pop();
+        path.reduce((whole, key) => whole[key], part)[last] = unpacked(values[picture[k]]);
       });
       return change;
     });

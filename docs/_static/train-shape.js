@@ -2,6 +2,8 @@
 // Pure functions of W (m, n), row by row; colours are classes, so that the theme is CSS alone.
 "use strict";
 
+const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
+
 const Shape = {
   // Columns of W as arrays of m numbers.
   columns: (W, n) => Array.from({ length: n }, (_, i) => Array.from(W).filter((_, at) => at % n === i)),
@@ -12,19 +14,33 @@ const Shape = {
     return { mean, rest: columns.map((c) => c.map((value, a) => value - mean[a])) };
   },
 
-  // Frobenius distance of the Gram matrix to a template, the least over relabellings (k, n, n); of a free one, at the
-  // best length.
-  distance({ grams, free }, G) {
-    const size = G.reduce((sum, g) => sum + g * g, 0);
-    let along = -Infinity, target = 0;
+  // The relabelling (n, n) of a template's Gram matrices (k, n, n) that lies most along G, and ⟨it, G⟩.
+  nearest({ grams }, G) {
+    let best = { along: -Infinity };
     for (let at = 0; at < grams.length; at += G.length) {
-      let sum = 0;
-      for (let i = 0; i < G.length; i++) sum += G[i] * grams[at + i];
-      along = Math.max(along, sum);
+      const gram = grams.subarray(at, at + G.length), along = Shape.dot(G, gram);
+      if (along > best.along) best = { gram, along };
     }
-    for (let i = 0; i < G.length; i++) target += grams[i] ** 2;
-    const squared = free ? target - Math.max(along, 0) ** 2 / (size || 1) : size + target - 2 * along;
+    return best;
+  },
+
+  // Frobenius distance of G to the nearest of a template; of a free one, at the best length.
+  distance(template, G) {
+    const { gram, along } = Shape.nearest(template, G), size = Shape.dot(G, G), target = Shape.dot(gram, gram);
+    const squared = template.free ? target - Math.max(along, 0) ** 2 / (size || 1) : size + target - 2 * along;
     return Math.sqrt(Math.max(squared, 0));
+  },
+
+  // Whether a model has the shape of the template that it is named after: all angles within 10° of the template's, and
+  // all lengths, over the template's, within 10 % of each other.
+  isRegular({ n, templates }, name, G) {
+    const template = templates.find((t) => t.shape && t.name === name);
+    if (!template) return true;
+    const { gram } = Shape.nearest(template, G), all = [...Array(n).keys()];
+    const angle = (A, i, j) => Math.acos(clamp(A[i * n + j] / Math.sqrt(A[i * n + i] * A[j * n + j]), -1, 1));
+    const lengths = all.map((i) => Math.sqrt(G[i * n + i] / gram[i * n + i]));
+    const turned = all.flatMap((i) => all.map((j) => Math.abs(angle(G, i, j) - angle(gram, i, j))));
+    return Math.max(...turned) < Math.PI / 18 && Math.max(...lengths) < 1.1 * Math.min(...lengths);
   },
 
   // s₂/s₁ of three centred columns, from the two invariants of their Gram matrix, whose third value is 0.

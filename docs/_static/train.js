@@ -18,7 +18,6 @@
   const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
   const core = trainCore();
   const floats = (text) => new Float32Array(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
-  const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
   const grouped = (number) => Math.round(number).toLocaleString("en");
   const setAll = (element, attributes) => {
     for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
@@ -33,10 +32,8 @@
       this.view = [0.65, 0.35]; // yaw and pitch
       this.id = 0; // of the run
       this.sliders = Object.fromEntries([...root.querySelectorAll("input")].map((input) => [input.name, input]));
-      const first = { norm: 0, rate: 3e-4, pace: 3000 };
       for (const [name, input] of Object.entries(this.sliders)) {
         Object.assign(input, { min: 0, max: STOPS[name].length - 1, step: 1 });
-        input.value = STOPS[name].indexOf(first[name]);
         input.addEventListener("input", () => this.moved(name));
       }
       this.addButtons();
@@ -94,8 +91,7 @@
       for (const button of this.all("button[data-preset]"))
         button.setAttribute("aria-pressed", button.dataset.preset === name);
       for (const text of this.all("p[data-preset]")) text.hidden = text.dataset.preset !== name;
-      this.sliders.sparsity.value = stored.sparsity;
-      this.sliders.seed.value = stored.seed;
+      for (const [slider, at] of Object.entries(stored.first)) this.sliders[slider].value = at;
       this.inputs = 0;
       this.W = undefined; // that of another preset
       this.makeBars();
@@ -147,7 +143,8 @@
 
     // What the worker says: one point of the curve, and what there is to draw.
     take({ steps, W, b, loss, speed, running }) {
-      const { history, preset } = this, G = core.gram(W, preset.n), name = Shape.name(preset, W, G);
+      const { history, preset } = this, G = core.gram(W, preset.n), near = Shape.name(preset, W, G);
+      const name = Shape.isRegular(preset, near, G) ? near : `not yet a regular ${near}`;
       Object.assign(this, { W, b, G, loss, speed, running, name, hasBegun: this.hasBegun || running });
       if (history.steps.at(-1) !== steps) {
         history.steps.push(steps);

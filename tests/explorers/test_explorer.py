@@ -14,6 +14,7 @@ from plots import plain
 
 from toylib import figures
 from toylib.explorers import Explorer, explore
+from toylib.explorers import _explorer as own
 from toylib.explorers import _live as live
 from toylib.features import Anticorrelated, Correlated
 from toylib.figures import Axis, Drawing
@@ -153,7 +154,7 @@ async def until(happens, seconds=5):
 
 
 def test_play_runs_to_the_end_and_stays_there(monkeypatch):
-    monkeypatch.setattr(live, "_STOP_S", 0.03)
+    monkeypatch.setattr(own, "_STOP_S", 0.03)
     shown = explorer(play="step", start={"step": 1000})
     messages = listen(shown)
     (play,) = parts(shown)["Play"]
@@ -174,7 +175,7 @@ def test_play_runs_to_the_end_and_stays_there(monkeypatch):
 
 
 def test_play_pauses_where_it_is_and_gives_way_to_a_hand(monkeypatch):
-    monkeypatch.setattr(live, "_STOP_S", 0.03)
+    monkeypatch.setattr(own, "_STOP_S", 0.03)
     shown = explore(lambda step: draw(0.1, 0), play="step", step=range(100))
     (play,), slider = parts(shown)["Play"], shown.sliders["step"]
 
@@ -331,7 +332,7 @@ def test_arguments_are_checked_before_anything_is_drawn(arguments, message):
     with raises(message):
         explore(lambda **values: drawn.append(values), **(AXES | arguments))
     assert drawn == []
-    assert not any(isinstance(widget, live.Play) for widget in set(_instances) - before)
+    assert not any(isinstance(widget, own.Play) for widget in set(_instances) - before)
 
 
 def test_an_explorer_has_axes():
@@ -404,9 +405,41 @@ def test_jupyterlab_saves_the_drawing_beside_the_widget(displayed, monkeypatch):
     assert drawing["application/vnd.plotly.v1+json"] == draw(0.1, 1000).figure().to_dict()
     assert set(drawing) == {"text/plain", "application/vnd.plotly.v1+json"}
     displayed.clear()
+    shown.sliders["step"].index = 1  # where it is
+    assert displayed == []
+    shown.move(amount=0.25, step=0)
+    assert [output["application/vnd.plotly.v1+json"] for output in displayed] == [draw(0.25, 0).figure().to_dict()]
+    displayed.clear()
     shown.close()
     assert DisplayFormatter().format(shown) == ({"text/plain": "<explorer: amount, step>"}, {})
     assert displayed == []
+
+
+def test_a_saved_notebook_keeps_where_an_explorer_rests(displayed, monkeypatch):
+    monkeypatch.setattr(live, "_request", lambda: {"metadata": {"cellId": "a", "deletedCells": []}})
+    monkeypatch.setattr(live, "_REST_S", 0.1)
+    shown = explorer()
+
+    async def in_a_kernel():
+        DisplayFormatter().format(shown)
+        shown._plot._handle_custom_msg("shown", [])
+        displayed.clear()
+        for index in (1, 2, 1, 2):
+            shown.sliders["step"].index = index
+            await asyncio.sleep(0.03)
+        assert displayed == []  # while it moves
+        await until(lambda: displayed)
+        await asyncio.sleep(0.15)
+        assert [output["application/vnd.plotly.v1+json"] for output in displayed] == [
+            draw(0.1, 20_000).figure().to_dict()
+        ]
+        shown.sliders["step"].index = 0
+        await asyncio.sleep(0.03)
+        shown.close()
+        await asyncio.sleep(0.15)
+        assert len(displayed) == 1
+
+    asyncio.run(in_a_kernel())
 
 
 # A draw that computes

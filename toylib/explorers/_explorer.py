@@ -1,5 +1,6 @@
 """Labelled sliders over one live plot."""
 
+import asyncio
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
@@ -7,8 +8,10 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from toylib.explorers._live import Play, Plot, Shown, Soon, close_when_run_again
+from toylib.explorers._live import Plot, Shown, Soon, close_when_run_again
 from toylib.figures import Axis, Drawing
+
+_STOP_S = 0.15  # that a stop is shown while playing
 
 
 class Explorer(Shown):
@@ -117,6 +120,55 @@ class Explorer(Shown):
     def __repr__(self) -> str:
         """Fixed, so that stored outputs compare, of boxes that hold it too."""
         return f"<explorer: {', '.join(self.sliders)}>"
+
+
+class Play(widgets.ToggleButton):
+    """Play, which says Pause while a slider runs through its stops, and stays where that ends.
+
+    It runs in the kernel, so that a slow drawing slows it, and nothing queues. Whoever moves the slider takes over.
+
+    Args:
+        name: of what plays.
+        slider: what it moves.
+
+    Attributes:
+        slider: the same.
+    """
+
+    def __init__(self, name: str, slider: widgets.SelectionSlider) -> None:
+        """Wait for the first press."""
+        super().__init__(icon="play", description="Play", tooltip=f"play {name}")
+        self.slider = slider
+        self._task: asyncio.Task[None] | None = None
+        self.observe(self._toggle, names="value")
+
+    def _toggle(self, change: Any) -> None:
+        self.icon, self.description = ("pause", "Pause") if self.value else ("play", "Play")
+        if self._task:
+            self._task.cancel()
+            self._task = None
+        if self.value:
+            try:
+                self._task = asyncio.get_running_loop().create_task(self._run())
+            except RuntimeError:  # no loop runs, so nothing plays
+                self.value = False
+
+    async def _run(self) -> None:
+        last = len(self.slider.options) - 1
+        at = self.slider.index if self.slider.index < last else -1
+        while at < last:
+            at += 1
+            self.slider.index = at
+            await asyncio.sleep(_STOP_S)
+            if self.slider.index != at:
+                break
+        self._task = None
+        self.value = False
+
+    def close(self) -> None:
+        """Stop, and go."""
+        self.value = False
+        super().close()
 
 
 def explore(

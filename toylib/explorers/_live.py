@@ -20,7 +20,7 @@ from toylib.figures import Drawing
 from toylib.figures.style import DARK
 
 _TOGETHER_S = 0.004  # between two requests that count as one; a kernel takes a millisecond or two for a message
-_STOP_S = 0.15  # that a stop is shown while playing
+_REST_S = 1.0  # without a move, after which what is shown is what a notebook keeps
 
 
 def _script(name: str, package: str = "toylib.explorers") -> str:
@@ -41,6 +41,7 @@ class Plot(anywidget.AnyWidget):
 
     Attributes:
         drawing: what is shown.
+        moved: called after each move that changes it.
     """
 
     _esm = "\n".join(
@@ -59,6 +60,7 @@ class Plot(anywidget.AnyWidget):
         """Show a first drawing."""
         super().__init__(_figure=_compact({"data": drawing.data, "layout": drawing.layout}))
         self.drawing = drawing
+        self.moved: Callable[[], None] = lambda: None
 
     def move(self, drawing: Drawing) -> None:
         """Show another drawing of the same traces, in one message, or none if nothing changed.
@@ -76,6 +78,8 @@ class Plot(anywidget.AnyWidget):
             self._figure["layout"].update(layout)
             self.send({"traces": new, "layout": layout})
         self.drawing = drawing
+        if traces or names:
+            self.moved()
 
 
 def _compact(value: Any) -> Any:
@@ -101,11 +105,12 @@ class Soon:
 
     Args:
         function: what to call.
+        later: seconds from the first request to the call.
     """
 
-    def __init__(self, function: Callable[[], None]) -> None:
+    def __init__(self, function: Callable[[], None], later: float = _TOGETHER_S) -> None:
         """Wait for the first request."""
-        self._function = function
+        self._function, self._later = function, later
         self._forget: Callable[[], None] | None = None
         """Cancels the call that is due, if one is."""
 
@@ -114,7 +119,7 @@ class Soon:
         if self._forget:
             return
         try:
-            self._forget = asyncio.get_running_loop().call_later(_TOGETHER_S, self._call).cancel
+            self._forget = asyncio.get_running_loop().call_later(self._later, self._call).cancel
         except RuntimeError:  # no loop runs
             self._call()
 
@@ -160,6 +165,7 @@ class Shown(widgets.VBox):
     def __init__(self, rows: Sequence[widgets.Widget], plot: Plot, redraw: Soon) -> None:
         """As wide as there is room; beside others in a row it shrinks with it."""
         self._plot, self._redraw = plot, redraw
+        self._kept = Soon(self._keep, _REST_S)
         super().__init__(rows, layout={"width": "100%", "min_width": "0"})
         self.add_class("toylib-explorer")
 
@@ -168,6 +174,7 @@ class Shown(widgets.VBox):
         if self.comm is None:  # closed before, or never finished
             return
         self._redraw.cancel()
+        self._kept.cancel()
         for widget in [*parts(self)][1:]:
             widget.close()
             widget.unobserve_all()
@@ -186,7 +193,8 @@ class Shown(widgets.VBox):
         """In JupyterLab, the parts of the bundle one below the other.
 
         Of a bundle it shows the widget alone, and where the notebook is opened anew, a message that there is none.
-        While there is one, `live.css` hides the line and the drawing below it, which comes when the widget is shown.
+        While there is one, `live.css` hides the line and the drawing below it, which comes when the widget is shown,
+        and follows where it rests.
 
         Raises:
             NotImplementedError: elsewhere, where IPython then shows the bundle.
@@ -194,68 +202,26 @@ class Shown(widgets.VBox):
         # JupyterLab and Notebook tell of deleted cells, nothing else does; a closed widget has no view.
         if "deletedCells" not in _request().get("metadata", {}) or self.comm is None:
             raise NotImplementedError
-        still = self._repr_mimebundle_()
-        live = {"text/plain": repr(self), _WIDGET: still.pop(_WIDGET)}
-        line = {"text/plain": _STILL, "text/html": f'<p class="toylib-still">{_STILL}</p>'}
-        identifier = f"{self.model_id}-still"
-        _publish(live)
-        _publish(line)
-        _publish({"text/plain": repr(self)}, identifier)
+        _publish({"text/plain": repr(self), _WIDGET: self._repr_mimebundle_()[_WIDGET]})
+        _publish({"text/plain": _STILL, "text/html": f'<p class="toylib-still">{_STILL}</p>'})
+        _publish({"text/plain": repr(self)}, f"{self.model_id}-still")
+
+        def moved() -> None:
+            self._kept.cancel()
+            self._kept()
 
         def shown(*about: Any) -> None:  # JupyterLab draws the figure too, which must not delay the widget
             self._plot.on_msg(shown, remove=True)
-            _publish(still, identifier, update=True)
+            self._plot.moved = moved
+            self._keep()
 
         self._plot.on_msg(shown)
 
-
-class Play(widgets.ToggleButton):
-    """Play, which says Pause while a slider runs through its stops, and stays where that ends.
-
-    It runs in the kernel, so that a slow drawing slows it, and nothing queues. Whoever moves the slider takes over.
-
-    Args:
-        name: of what plays.
-        slider: what it moves.
-
-    Attributes:
-        slider: the same.
-    """
-
-    def __init__(self, name: str, slider: widgets.SelectionSlider) -> None:
-        """Wait for the first press."""
-        super().__init__(icon="play", description="Play", tooltip=f"play {name}")
-        self.slider = slider
-        self._task: asyncio.Task[None] | None = None
-        self.observe(self._toggle, names="value")
-
-    def _toggle(self, change: Any) -> None:
-        self.icon, self.description = ("pause", "Pause") if self.value else ("play", "Play")
-        if self._task:
-            self._task.cancel()
-            self._task = None
-        if self.value:
-            try:
-                self._task = asyncio.get_running_loop().create_task(self._run())
-            except RuntimeError:  # no loop runs, so nothing plays
-                self.value = False
-
-    async def _run(self) -> None:
-        last = len(self.slider.options) - 1
-        at = self.slider.index if self.slider.index < last else -1
-        while at < last:
-            at += 1
-            self.slider.index = at
-            await asyncio.sleep(_STOP_S)
-            if self.slider.index != at:
-                break
-        self._task = None
-        self.value = False
-
-    def close(self) -> None:
-        """Stop, and go."""
-        self.value = False
-        super().close()
+    def _keep(self) -> None:
+        """Have a notebook that is saved from now on keep what is shown."""
+        bundle = self._repr_mimebundle_()
+        del bundle[_WIDGET]
+        _publish(bundle, f"{self.model_id}-still", update=True)
 
 
 def _request() -> dict[str, Any]:
