@@ -240,16 +240,9 @@ def test_levels_and_phases_of_a_story(run):
 def test_axes_hold_what_is_longer():
     """Of a model, of all that stand beside each other, and of a run at all its steps; they are the usual ones else."""
     W = template("octahedron")
-    for scale, options, reach in (
-        (0.1, {}, 1.2),
-        (1.1, {}, 1.2),
-        (1.3, {}, 1.4),
-        (2.01, {}, 2.2),
-        (2, {"reach": 3}, 3),
-    ):
-        for m, axes in ((3, ("scene", 1.1)), (2, ("xaxis", 1.32))):
+    for scale, options, reach in ((0.1, {}, 1.2), (1.1, {}, 1.2), (2.01, {}, 2.2), (2, {"reach": 3}, 3)):
+        for m, key, room in ((3, "scene", 1.1), (2, "xaxis", 1.32)):
             own = scale * (W if m == 3 else W[[0, 2]] / np.linalg.norm(W[[0, 2]], axis=0).max())
-            key, room = axes
             drawings = [
                 polyhedron(own, SETS, title="t", **options),
                 stages({"small": own / 9, "it": own}, SETS, title="t", **options),
