@@ -132,7 +132,9 @@ def test_geometry_opens_where_the_turn_comes_near_the_octahedron():
 
 
 @pytest.mark.parametrize(
-    ("features", "m"), [(Anticorrelated(1, 5), 2), (Correlated(3, 2), 3), (Correlated(2, 4), 4)], ids=str
+    ("features", "m"),
+    [(Correlated(2, 2), 1), (Anticorrelated(1, 5), 2), (Correlated(3, 2), 3), (Correlated(2, 4), 4)],
+    ids=str,
 )
 def test_geometry_of_any_sets_in_any_dimensions(features, m, compiled):
     steps, n = (0, 20, 40), features.n_features
@@ -155,9 +157,15 @@ def test_geometry_of_any_sets_in_any_dimensions(features, m, compiled):
         (gram,) = (trace.z for trace in now.data if trace.type == "heatmap")
         w = data.weights.sel(S=S, seed=seed, step=step).values
         np.testing.assert_allclose(gram, w.T @ w, atol=1e-4)
-        corners = [curve(now, f"set {i + 1}") for i in range(len(features.sets))]
-        assert [len(trace.x) for trace in corners] == [len(s) for s in features.sets]
-        fixed.append((len(now.data), now.layout.scene, now.layout.yaxis2.range, now.layout.yaxis3.range))
+        if m > 2:
+            corners = [curve(now, f"set {i + 1}") for i in range(len(features.sets))]
+        else:
+            corners = [trace for trace in now.data if trace.name == "features" and trace.mode == "markers"]
+            assert not any(trace.type == "scatter3d" for trace in now.data)
+        drawn = np.concatenate([[trace.x, trace.y, trace.z][: min(m, 3)] for trace in corners], axis=1, dtype=float)
+        np.testing.assert_allclose(drawn.T @ drawn, w.T @ w, atol=1e-4 if m < 4 else np.inf)
+        ranges = [now.layout[f"{axis}axis{k}"].range for axis, k in product("xy", (2, 3, 4))]
+        fixed.append((len(now.data), now.layout.scene, ranges))
     assert all(other == fixed[0] for other in fixed)
     assert compiled == []
 
@@ -174,8 +182,6 @@ def test_geometry_of_one_run_has_its_steps_alone():
         explorers.geometry(run, SIX)
     with raises("models must be of the 4 features given, got W of 6; pass the features that they were trained on"):
         explorers.geometry(run, Correlated(2, 2), S=0.7)
-    with raises("runs must have at least 2 hidden dimensions, got 1; draw them with figures.directions"):
-        explorers.geometry(run._replace(weights=run.weights[:, :1]), SIX, S=0.7)
     with raises("twins must have the axes and steps of runs, got losses of shape (1,) for (2,); train them alike"):
         explorers.geometry(run, SIX, S=0.7, twins=run._replace(losses=run.losses[:1]))
 
@@ -186,7 +192,7 @@ def test_geometry_of_an_ensemble_moves_over_its_axes(geometry):
     shown = explorers.geometry(runs, Correlated(2, 3), S=(0.8, 0.9), twins=twins, levels={"PCA": 0.1})
     swept.move(sparsity=0.8, seed=1, step=6)
     shown.move(sparsity=0.8, seed=1, step=6)
-    assert plain(figure(shown))["data"][:8] == plain(figure(swept))["data"][:8]
+    assert plain(figure(shown))["data"][:11] == plain(figure(swept))["data"][:11]
     sick = runs._replace(weights=np.copy(runs.weights), losses=np.copy(runs.losses))
     sick.weights[1, 0, 2], sick.losses[1, 0, 2] = np.nan, np.nan
     shown = explorers.geometry(sick, Correlated(2, 3), S=(0.8, 0.9))

@@ -9,6 +9,7 @@ from plots import equal, plain, scrubbed, without_controls
 
 from toylib import figures
 from toylib.figures import style
+from toylib.geometry import template, template_prism
 
 PENTAGON = np.stack([f(2 * np.pi * np.arange(5) / 5 + 0.2) for f in (np.cos, np.sin)])
 SINGLES = [(i,) for i in range(5)]
@@ -35,7 +36,7 @@ def drawn(W, sets=None, **options):
 
 
 def of(drawing, name):
-    return [trace for trace in drawing.data if trace["name"] == name]
+    return [trace for trace in drawing.data if trace.get("name") == name]
 
 
 def points(trace):
@@ -169,12 +170,56 @@ def test_a_cube_has_its_twelve_edges_and_no_diagonals():
     assert {trace["type"] for trace in drawing.data} == {"scatter3d"}
 
 
-def test_labels_in_space_are_apart_and_outside():
-    W = np.array([[1.0, 1, 1, -1, -1, 0], [0, 0, 0, 0, 0, 1], [0, 0, 0, 0, 0, 0.1]])
-    places = list(named(drawn(W)).values())
-    assert len(places) == 6
-    assert all(np.linalg.norm(a - b) > 0.2 for a, b in combinations(places, 2))
-    assert all(np.linalg.norm(place) > 1.05 for place in places)
+SPACES = {
+    "antipodal pairs": 1.1 * np.eye(3)[:, [0, 0, 1, 1, 2, 2]] * [1, -1, 1, -1, 1, -1],
+    "octahedron": template("octahedron"),
+    "prism": template_prism(0.8, 0.6, 5),
+    "points": template("pca"),
+    "square antiprism": np.array([[*f(2 * np.pi * np.arange(8) / 8)] for f in (np.cos, np.sin)] + [[0.5, -0.5] * 4]),
+    "five": np.array([[1, -0.5, -0.5, 0, 0], [0, 0.87, -0.87, 0, 0], [0, 0, 0, 1, -1.2]]),
+    "a line and its ends": np.array([[1.0, 1, 1, -1, -1, 0], [0, 0, 0, 0, 0, 1], [0, 0, 0, 0, 0, 0.1]]),
+    "small": np.random.default_rng(1).normal(size=(3, 6)) / 50,
+    "many": np.random.default_rng(2).normal(size=(3, 20)) / 3,
+    "longer": 5 * np.random.default_rng(3).normal(size=(3, 7)),
+}
+
+
+def screen(scene, points, height):
+    """Where the first camera shows points (3, k), in pixels: plotly sees 45 degrees in the height of a scene."""
+    (low, high), camera = scene["xaxis"]["range"], scene["camera"]
+    eye, center = (np.array([camera[name][x] for x in "xyz"]) for name in ("eye", "center"))
+    z = (eye - center) / np.linalg.norm(eye - center)
+    x = np.array([-z[1], z[0], 0]) / np.hypot(*z[:2])
+    right, up, back = np.linalg.solve(np.stack([x, np.cross(z, x), z], axis=1), points / (high - low) - eye[:, None])
+    return np.stack([right, up]) / -back * height / 2 / np.tan(np.pi / 8)
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_labels_in_space_cover_neither_each_other_nor_a_line(name):
+    """From the first camera, in pixels; in small scenes too. Two digits are 14 wide and 11 high, and smaller there."""
+    W = SPACES[name]
+    n = W.shape[1]
+    sets = [tuple(range(n // 2)), tuple(range(n // 2, n))]
+    pictures = [
+        (figures.directions(W, sets, title="Title"), 380, 1),
+        (figures.polyhedron(W, sets, title="Title"), 380, 1),
+        (figures.branches(W, sets, height=30, title="Title"), 0.9 * 300, 0.85),
+        (figures.stages({"it": W}, sets, title="Title"), 0.92 * 290, 0.85),
+    ]
+    for drawing, height, size in pictures:
+        scene = drawing.layout["scene"]
+        places = np.stack([*named(drawing).values()], axis=1)
+        assert len(places.T) == n
+        assert np.abs(places).max() < scene["xaxis"]["range"][1]  # or plotly would not show it
+        shown = screen(scene, places, height).T
+        for a, b in combinations(shown, 2):
+            assert np.linalg.norm(a - b) > 14 * size
+        names = {t["name"] for t in drawing.data if t["type"] == "scatter3d" and t["mode"] == "lines"}
+        for line in segments(drawing, *names - {"to its label"}):
+            ends = screen(scene, line, height)
+            assert min(distance(place, ends) for place in shown) > 9 * size
+        (leaders,) = of(drawing, "to its label")
+        assert np.isfinite(points(leaders)).sum() == 2 * 3 * n
 
 
 # Of more dimensions

@@ -77,7 +77,7 @@ PICTURES = {
         {"attack norm / E‖x‖"},
         {"", "density p"},
     ),
-    "polyhedron": ((template("octahedron"), SETS), {"title": "Title"}, 7, set(), set()),
+    "polyhedron": ((template("octahedron"), SETS), {"title": "Title"}, 7 + 3, set(), set()),
     "represented": (
         (rng.normal(size=(3, 7)), rng.random(7)),
         {"title": "Title", "kept": 0.5},
@@ -89,11 +89,11 @@ PICTURES = {
     "shares": (([0.1, 0.2, 0.5], SHARES), TEXTS, 2, {"across"}, {"up"}),
     "spectra": ((SPECTRA, MEASURED), {"title": "Title"}, 4, {"rank"}, {"", "eigenvalue (variance)"}),
     "stacked": ((["a", "b", "c"], COUNTS), TEXTS, 2, {"across"}, {"up"}),
-    "stages": ((PLANES, SETS), {"title": "Title"}, 21, set(), set()),
+    "stages": ((PLANES, SETS), {"title": "Title"}, 3 * 10, set(), set()),
     "story": (
         (RUN, SETS),
         {**STORY, "step": 10},
-        8 + 2 + 3 + 2,
+        8 + 3 + 2 + 3 + 2,
         {"feature", "", "training step"},
         {"feature", "loss", "share"},
     ),

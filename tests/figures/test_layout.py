@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from plots import equal
 
 from toylib.figures import style
+from toylib.figures._drawing import f4
 from toylib.figures._layout import (
     Label,
     Panel,
@@ -18,15 +19,13 @@ from toylib.figures._layout import (
     around,
     axis,
     beside,
-    colors_of,
-    f4,
     framed,
     heatmap,
-    inked,
     level,
     log_axis,
     panels,
 )
+from toylib.figures.style import colors_of, inked
 
 
 def raises(message):

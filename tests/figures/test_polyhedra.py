@@ -7,7 +7,7 @@ from plots import equal
 
 from toylib import figures
 from toylib.features import Correlated
-from toylib.figures import polyhedron, stages, story, style
+from toylib.figures import branches, polyhedron, stages, story, style
 from toylib.geometry import template, template_prism, trajectory
 from toylib.model import Params
 from toylib.training import Run
@@ -86,7 +86,6 @@ def test_a_model_of_zeros_has_no_edges():
         named = parts(polyhedron(W, SETS, title="Title").figure())
         assert len(segments(named["antipodal pair"])) == 0
         assert len(segments(named["edge to the other set"])) == 0
-    assert len(named) == 7
     assert not np.any(
         [segments(parts(polyhedron(PLANES["last"], SETS, title="Title").figure())[f"edge of set {i}"]) for i in (1, 2)]
     )
@@ -129,7 +128,6 @@ def test_stages_shows_a_scene_a_model():
     for number, (name, W) in enumerate(PLANES.items(), 1):
         scene = "scene" + str(number) * (number > 1)
         named = {trace.name: trace for trace in figure.data if trace.scene == scene}
-        assert len(named) == 7
         equal([named["set 1"].x, named["set 1"].y, named["set 1"].z], W[:, :3])
         equal([named["set 2"].x, named["set 2"].y, named["set 2"].z], W[:, 3:])
         domain = figure.layout[scene].domain.x
@@ -239,16 +237,27 @@ def test_levels_and_phases_of_a_story(run):
     assert bands == {spans[0]: panels, spans[2]: panels}  # every second phase is shaded, over all curves
 
 
-def test_axes_hold_what_is_longer(run):
+def test_axes_hold_what_is_longer():
     """Of a model, of all that stand beside each other, and of a run at all its steps; they are the usual ones else."""
-    for W, reach in ((template("octahedron"), 1.25), (2 * template("octahedron"), 2.1)):
-        assert figures.polyhedron(W, SETS, title="t").layout["scene"]["xaxis"]["range"] == pytest.approx(
-            [-reach, reach]
-        )
-        beside = stages({"small": template("octahedron"), "it": W}, SETS, title="t").layout
-        assert beside["scene"]["zaxis"]["range"] == pytest.approx([-reach, reach])
+    W = template("octahedron")
+    for scale, options, reach in ((0.1, {}, 1.2), (1.1, {}, 1.2), (2.01, {}, 2.2), (2, {"reach": 3}, 3)):
+        for m, key, room in ((3, "scene", 1.1), (2, "xaxis", 1.32)):
+            own = scale * (W if m == 3 else W[[0, 2]] / np.linalg.norm(W[[0, 2]], axis=0).max())
+            drawings = [
+                polyhedron(own, SETS, title="t", **options),
+                stages({"small": own / 9, "it": own}, SETS, title="t", **options),
+                branches(own, SETS, height=9, title="t", **options),
+            ]
+            keys = [key, key, "scene" if m == 3 else "xaxis2"]
+            for drawing, name in zip(drawings, keys, strict=True):
+                found = drawing.layout[name]["zaxis"] if m == 3 else drawing.layout[name]
+                assert found["range"] == pytest.approx([-room * reach, room * reach])
+
+
+def test_axes_of_a_story_hold_the_run(run):
     longer = run._replace(weights=2 * run.weights)
     at_first, at_last = (story_at(longer, step).layout.scene.yaxis.range for step in (0, 3000))
     longest = 2 * np.linalg.norm(run.weights, axis=1).max()
-    assert at_first == at_last == pytest.approx((-1.05 * longest, 1.05 * longest))
-    assert story_at(run, 0, reach=4).layout.scene.yaxis.range == (-4, 4)
+    assert at_first == at_last == pytest.approx((-1.1 * 2.6, 1.1 * 2.6))
+    assert 2.4 < longest < 2.6
+    assert story_at(run, 0, reach=4).layout.scene.yaxis.range == pytest.approx((-4.4, 4.4))

@@ -77,15 +77,15 @@ def lines(x, series, **options):
         (lambda: figures.polyhedron(np.ones(6), ((0, 1, 2), (3, 4, 5)), title="t"), must("W", "any, any", "(6,)")),
         (
             lambda: figures.stages({"a": np.ones((1, 3, 6))}, ((0, 1, 2), (3, 4, 5)), title="t"),
-            must("W", "any, any", "(1, 3, 6)"),
+            must("W of a", "any, any", "(1, 3, 6)"),
         ),
         (
             lambda: figures.stages({"a": np.ones((2, 6)), "b": np.ones((3, 6))}, ((0, 1, 2), (3, 4, 5)), title="t"),
-            must("W", "3, any", "(2, 6)"),
+            must("W of b", "2, 6", "(3, 6)"),
         ),
         (
             lambda: figures.stages({}, ((0, 1, 2), (3, 4, 5)), title="t"),
-            "there must be at least one model, got none; pass name -> W",
+            "there must be at least one model by its name, got {}; pass name -> W",
         ),
         (
             lambda: figures.interference(np.ones(3), 7, title="t", limit=1),

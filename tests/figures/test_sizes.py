@@ -1,12 +1,12 @@
-"""The polyhedron, stages and stories of any number of sets, in two dimensions and in more than three."""
+"""The polyhedron, stages and stories of any number of sets, in one and two dimensions and in more than three."""
 
 import numpy as np
 import pytest
 from arrangements import orthogonal, polygon, run_of, sets_of
-from plots import equal
+from plots import equal, plain
 
 from toylib.features import Anticorrelated, Correlated
-from toylib.figures import polyhedron, stages, story, style
+from toylib.figures import branches, directions, planes, polyhedron, stages, story, style
 from toylib.geometry import templates, trajectory, upright
 
 AXES = "xyz"
@@ -18,7 +18,7 @@ def parts(figure):
 
 
 def corners(named, sets):
-    """Return the columns as they are drawn, (3, n)."""
+    """Return the columns as they are drawn in space, (3, n)."""
     points = np.empty((3, sum(map(len, sets))))
     for i, s in enumerate(sets, 1):
         points[:, list(s)] = [named[f"set {i}"][axis] for axis in AXES]
@@ -37,46 +37,38 @@ def pairs(points, *chosen):
 
 
 def flat(W):
-    return np.vstack([W, np.zeros((3 - len(W), W.shape[1]))])
+    """Return models of one or two dimensions as they lie in a plane."""
+    return np.vstack([W, np.zeros((2 - len(W), W.shape[1]))])
 
 
-def test_a_square_lies_in_a_plane_seen_from_above():
-    sets = sets_of(2, 2)
-    W = templates(sets, 2)["square, antipodes between sets"]
-    figure = polyhedron(W, sets, title="Title").figure()
-    named = parts(figure)
-    equal(corners(named, sets), flat(W))
-    antipodes = [(i, j) for i in (0, 1) for j in (2, 3) if W[:, i] @ W[:, j] < -0.9]
-    assert ends(named["antipodal pair"]) == pairs(flat(W), *antipodes)
-    others = {(0, 2), (0, 3), (1, 2), (1, 3)} - set(antipodes)
-    assert ends(named["edge to the other set"]) == pairs(flat(W), *others)
-    assert ends(named["edge of set 1"]) == pairs(flat(W), (0, 1))
-    scene = figure.layout.scene
-    assert scene.zaxis.visible is False
-    assert scene.xaxis.title.text == "h₁"
-    assert (scene.camera.eye.x, scene.camera.eye.y, scene.camera.up.y) == (0, 0, 1)
+def tips(traces, n):
+    """Return the columns as arrows end there in a plane, (2, n)."""
+    points = np.full((2, n), np.nan)
+    for trace in traces:
+        if trace["name"] == "features" and trace["mode"] == "markers":
+            assert trace["type"] == "scatter"
+            points[:, [int(text) - 1 for text in trace["text"]]] = trace["x"], trace["y"]
+    return points
 
 
-def test_a_pair_of_antipodes_has_one_line():
-    sets = sets_of(2, 2)
-    W = templates(sets, 2)["square, antipodes within sets"]
-    named = parts(polyhedron(W, sets, title="Title").figure())
-    assert ends(named["antipodal pair"]) == pairs(flat(W), (0, 1), (2, 3))
-    assert ends(named["edge of set 1"]) == ends(named["edge of set 2"]) == set()
-
-
-def test_a_pentagon_has_no_diagonals():
-    W = polygon(5)
-    named = parts(polyhedron(W, sets_of(5), title="Title").figure())
-    assert ends(named["edge of set 1"]) == pairs(flat(W), (0, 1), (1, 2), (2, 3), (3, 4), (4, 0))
-    assert ends(named["antipodal pair"]) == ends(named["edge to the other set"]) == set()
-
-
-def test_one_dimension_is_a_line():
-    W = np.array([[1.0, -1.0]])
-    named = parts(polyhedron(W, sets_of(1, 1), title="Title").figure())
-    equal(corners(named, sets_of(1, 1)), flat(W))
-    assert ends(named["antipodal pair"]) == pairs(flat(W), (0, 1))
+@pytest.mark.parametrize("m", [1, 2])
+def test_a_plane_and_a_line_are_drawn_as_directions_are(m):
+    """Without WebGL: alone, as stages on axes of one scale, and beside a tree."""
+    sets = sets_of(2, 3)
+    W = polygon(5)[:m]
+    alone = directions(W, sets, title="Title", reach=2)
+    assert plain(polyhedron(W, sets, title="Title", reach=2)) == plain(alone)
+    models = {"half": W / 2, "whole": W}
+    assert plain(stages(models, sets, title="Title", reach=2)) == plain(planes(models, sets, title="Title", reach=2))
+    drawing = branches(W, sets, height=2, title="Title", reach=2)
+    beside = [trace for trace in drawing.data if trace["xaxis"] == "x2"]
+    assert len(beside) == len(alone.data)
+    for trace, own in zip(beside, alone.data, strict=True):
+        if own["name"] not in ("labels", "to its label"):  # which are larger beside a tree
+            equal([trace["x"], trace["y"]], [own["x"], own["y"]])
+    assert drawing.layout["xaxis2"]["range"] == drawing.layout["yaxis2"]["range"] == alone.layout["xaxis"]["range"]
+    assert drawing.layout["yaxis2"]["scaleanchor"] == "x2"
+    assert drawing.layout["yaxis2"].get("visible") == alone.layout["yaxis"].get("visible")
 
 
 def test_every_set_has_its_colour_and_a_third_none_that_means_antipodes():
@@ -99,7 +91,7 @@ def test_more_than_three_dimensions_are_seen_along_the_strongest():
     shown, all_of_it = np.square(points).sum(), np.square(np.linalg.svd(W, compute_uv=False))
     assert shown == pytest.approx(all_of_it[:3].sum(), rel=0.02)
     titles = [figure.layout.scene[f"{axis}axis"].title.text for axis in AXES]
-    assert titles == ["strongest of 5", "second", "third"]
+    assert titles == ["strongest", "second", "third"]
     again = polyhedron(orthogonal(1, 5) @ W, sets, title="Title").figure()
     np.testing.assert_allclose(corners(parts(again), sets), points, atol=1e-4)
 
@@ -132,6 +124,7 @@ def test_stages_of_four_dimensions_are_seen_from_the_side_of_the_last():
 SQUARE = templates(sets_of(2, 2), 2)["square, antipodes between sets"]
 CUBE = templates(sets_of(4, 4), 4)
 RUNS = {
+    "pairs on a line": (Correlated(2, 2), [(np.zeros((1, 4)), 2), (np.array([[0.5, 0.6, -0.5, -1.3]]), 2)]),
     "pairs in a plane": (Correlated(2, 2), [(0 * SQUARE, 2), (templates(sets_of(2, 2), 2)["pca"], 2), (SQUARE, 2)]),
     "one set in a plane": (Anticorrelated(1, 5), [(0 * polygon(5), 2), (1.2 * polygon(5), 2)]),
     "three pairs": (Correlated(3, 2), [(np.zeros((3, 6)), 2), (np.hstack([np.eye(3), -np.eye(3)]), 2)]),
@@ -157,15 +150,23 @@ def test_a_story_of_any_size_keeps_its_traces_and_axes(name):
         options = {"title": "Run", "levels": {"level": 0.5}, "twin": np.ones(len(run.steps))}
         figure = story(told, features.sets, step=step, **options).figure()
         W = told.weights[at]
-        seen = W[:3] if len(W) > 3 else flat(W)
-        equal(corners(parts(figure), features.sets), seen)
+        if len(W) > 2:
+            equal(corners(parts(figure), features.sets), W[:3])
+        else:
+            equal(tips(figure.data, W.shape[1]), flat(W))
+            assert {trace.xaxis for trace in figure.data if trace.name == "features"} == {"x4"}
+            assert figure.layout.yaxis4.scaleanchor == "x4"
         (gram,) = (trace for trace in figure.data if trace.type == "heatmap")
         np.testing.assert_allclose(gram.z, run.weights[at].T @ run.weights[at], atol=1e-5)
-        lengths.append([(trace.type, trace.name, len(trace.x) if trace.x is not None else 0) for trace in figure.data])
+        moving = ("edge of a set", "edge between sets", "antipodal pair") if len(W) < 3 else ()
+        lengths.append([(t.type, t.name, None if t.name in moving else np.size(t.x)) for t in figure.data])
         fixed.append({k: v for k, v in figure.layout.to_plotly_json().items() if k != "title"})
     assert all(other == lengths[0] for other in lengths[1:])
     assert all(other == fixed[0] for other in fixed[1:])
-    assert len(lengths[0]) == 2 + 2 * len(features.sets) + 1 + 1 + 2 + 1 + 3 + 1
+    colours = len(features.sets)
+    above = 2 + 2 * colours + 1 + 1 + colours if len(W) > 2 else 2 + colours + 2 * colours + 1 + colours
+    assert len(lengths[0]) == above + 1 + 2 + 1 + 3 + 1
+    assert (figure.layout.scene.xaxis.range is None) == (len(W) < 3)
     notes = {note.text for note in figure.layout.annotations}
     assert "twist / 60°" not in notes
     assert "energy in sets" in notes

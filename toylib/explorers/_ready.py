@@ -43,7 +43,7 @@ def geometry(
     twins: "Run | xr.Dataset | None" = None,
     levels: Callable[[float], Mapping[str, float]] | Mapping[str, float] | None = None,
 ) -> Explorer:
-    """Training runs of sets of any sizes, in two dimensions or more, scrubbed over the axes they have and their steps.
+    """Training runs of sets of any sizes in any dimensions, scrubbed over the axes that they have and their steps.
 
     Args:
         runs: one run; an ensemble; or a sweep of `sweeps.train_points`, with a coordinate `step`, over any axes.
@@ -58,14 +58,12 @@ def geometry(
     or at the end if there is no turn. An axis of one stop has no slider.
 
     Raises:
-        ValueError, TypeError: no sparsity; axes that do not fit; models of one dimension, or of other features.
+        ValueError, TypeError: no sparsity; axes that do not fit; models of other features.
     """
     sides, run, sparsity = laid_out(runs, S, axes)
     if not isinstance(run, Run):
         raise TypeError("runs must be a Run or a dataset of train_points, got Params; pass what training returns")
     check_features(run.weights, features)
-    if run.weights.shape[-2] < 2:
-        raise ValueError("runs must have at least 2 hidden dimensions, got 1; draw them with figures.directions")
     twin_losses = None
     if twins is not None:
         _, linear, _ = laid_out(twins, S, axes)
@@ -86,7 +84,7 @@ def geometry(
         raise ValueError("runs must have a loss that is finite and above 0, got none; show what has not diverged")
     loss_range = (0.5 * float(seen[seen > 0].min()), 1.5 * float(seen.max()))
     longest = np.linalg.norm([path.weights for path in paths.values()], axis=-2)
-    reach = 1.05 * float(longest.max(initial=0, where=np.isfinite(longest)))
+    reach = float(longest.max(initial=1, where=np.isfinite(longest)))
     steps, written = run.steps.tolist(), Stops(sides, "step")
 
     def draw(step: int, **stops: Any) -> Drawing:

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from toylib._checks import check_finite
-from toylib.figures._drawing import Drawing
-from toylib.figures._layout import Panel, around, axis, band, checked, every, f4, framed, heatmap, inked, level, panels
+from toylib._checks import check_finite, checked
+from toylib.figures._drawing import Drawing, f4
+from toylib.figures._layout import Panel, around, axis, band, every, framed, heatmap, level, panels
 from toylib.figures.style import (
     BACKGROUND,
     BLUE,
@@ -20,6 +20,7 @@ from toylib.figures.style import (
     ORANGE,
     ORANGE_TINT,
     WIDTH,
+    inked,
 )
 
 _COUNTED = 0.05

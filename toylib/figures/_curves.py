@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from toylib.figures._drawing import Drawing
-from toylib.figures._layout import SYMBOLS, Label, around, axis, band, beside, checked, colors_of, f4, framed, level
-from toylib.figures.style import BACKGROUND, BLUE, MUTED
+from toylib._checks import checked
+from toylib.figures._drawing import Drawing, f4
+from toylib.figures._layout import Label, around, axis, band, beside, framed, level
+from toylib.figures.style import BACKGROUND, BLUE, MUTED, SYMBOLS, colors_of
 from toylib.reporting import Interval, Share
 
 

@@ -10,26 +10,34 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import isotonic_regression
 
-from toylib._checks import check_real
+from toylib._checks import check_sets, checked
 from toylib.figures._adversarial import represented
-from toylib.figures._drawing import Drawing
-from toylib.figures._layout import Label, around, axis, beside, check_sets, checked, f4, framed, level
-from toylib.figures._layout import panels as side_by_side
-from toylib.figures._polyhedra import SILENT, at, scene, segments, stroke
+from toylib.figures._drawing import SILENT, Drawing, at, f4, segments, stroke
+from toylib.figures._layout import (
+    EYE,
+    SPACE,
+    Label,
+    alike,
+    around,
+    axis,
+    beside,
+    circle,
+    framed,
+    level,
+    panels,
+    plane,
+    room,
+    scene,
+    square,
+)
 from toylib.figures.style import BLUE, FAINT, INK, LABELS, MUTED, SET_COLORS, WIDTH
 from toylib.geometry import Sets, feature_dimensionality, hull_edges
 
 _DEAD, _ANTIPODAL = 0.05, -0.9
-_RING, _ROOM = 1.16, 1.32  # of the longest feature that has room: where labels stand, and how far the axes reach
+_RING = 1.16  # of the longest feature that has room: where labels stand in a plane
 _APART, _TURN = 0.19, 5.8  # radians between two labels, their width on a phone, and those of all that have labels
-_PLATEAUS = {
-    "1 own dimension": 1.0,
-    "3/4 tetrahedron": 3 / 4,
-    "2/3 triangle": 2 / 3,
-    "1/2 antipodal pair": 1 / 2,
-    "2/5 pentagon": 2 / 5,
-    "3/8 square antiprism": 3 / 8,
-}
+_PLATEAUS = {"1 own dimension": 1.0, "3/4 tetrahedron": 3 / 4, "2/3 triangle": 2 / 3, "1/2 antipodal pair": 1 / 2}
+_PLATEAUS |= {"2/5 pentagon": 2 / 5, "3/8 square antiprism": 3 / 8}
 
 
 class _Group(NamedTuple):
@@ -51,13 +59,17 @@ def directions(
     longest are not represented: they are named above, and have no label and no edge. More than 30 features are drawn
     without labels and bars.
 
+    Labels stand on a ring around all arrows and edges, apart from each other, and lines lead to them. In space that is
+    so from where a reader sees it first; as it is turned a label stays beside its tip, and may come before a line.
+
     Args:
         W: (m, n); of a model that diverged nothing is drawn, which the figure says.
         sets: the sets, which hold every feature once. Each has a colour, and sets of one feature all have the same;
             where there are more than four, colours come again.
         title: of the figure.
         importance: (n,), at least 0: what is more important is less transparent.
-        reach: length of the longest feature that has room; by default 1, or that of the longest of these if it is more.
+        reach: length of the longest feature that has room; by default 1.2, or a multiple of 0.2 that holds the longest
+            of these. Give it where axes are to stay while features grow longer.
 
     Returns:
         A drawing whose traces are the same for all W of one shape, with the same sets and importance.
@@ -67,77 +79,56 @@ def directions(
             nowhere positive.
     """
     W = checked("W", W, None, None)
-    check_real("reach", 1 if reach is None else reach, "it is the length of the longest feature to be drawn", above=0)
-    groups, reach = _groups(sets, W.shape[1], importance), reach or _reach(W)
+    groups, reach = grouped(sets, W.shape[1], importance), room(reach, W)
     if len(W) > 3:
         return _numbers(W, groups, title, reach)
     note = {"xref": "paper", "yref": "paper", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom"}
     notes = [{**note, "showarrow": False, "text": _absent(W)}]
     if len(W) == 3:
-        sides = scene(3)
-        for name in "xyz":
-            sides[f"{name}axis"] |= {"range": [-_ROOM * reach, _ROOM * reach]}
-        sides["camera"] = {"eye": {"x": 1.3, "y": 1.1, "z": 0.67}, "center": {"x": 0, "y": 0, "z": -0.08}}
-        layout = framed(title, 480, scene=sides, annotations=notes, margin={"l": 14, "r": 0})
-        return Drawing(_arrows(W, sets, groups, reach), layout)
-    x, y = _square(reach, "h₁", "h₂")
-    layout = framed(title, 520, showlegend=False, xaxis=x, yaxis=y, shapes=[_circle()], annotations=notes)
-    if len(W) == 1:
-        layout |= {"yaxis": {**y, "visible": False}, "shapes": []}
-    plane = np.vstack([W, np.zeros((2 - len(W), W.shape[1]))])
-    return Drawing(_arrows(plane, sets, groups, reach), layout)
+        layout = framed(title, 480, scene=scene(reach), annotations=notes, margin={"l": 14, "r": 0})
+        return Drawing(arrows(W, sets, groups, reach), layout)
+    x, y = square(len(W), reach)
+    layout = framed(title, 520, showlegend=False, xaxis=x, yaxis=y, shapes=circle(len(W)), annotations=notes)
+    return Drawing(arrows(W, sets, groups, reach), layout)
 
 
-def planes(Ws: Mapping[str, ArrayLike], sets: Sets, *, title: str, importance: ArrayLike | None = None) -> Drawing:
-    """Several models in a plane side by side, such as five features in two dimensions over sparsity.
+def planes(
+    Ws: Mapping[str, ArrayLike],
+    sets: Sets,
+    *,
+    title: str,
+    importance: ArrayLike | None = None,
+    reach: float | None = None,
+) -> Drawing:
+    """Several models in a plane side by side, such as five features in two dimensions over sparsity; or on a line.
 
     Args:
-        Ws: name -> W (2, n), each drawn as `directions` draws it; up to three in a row.
+        Ws: name -> W (2, n), or all (1, n), each drawn as `directions` draws it; up to three in a row.
         sets: of their features.
         title: of the figure.
         importance: (n,), of all the models.
+        reach: length of the longest feature that has room, as in `directions`.
 
     Raises:
         ValueError, TypeError: no model, or one of another size; what `directions` refuses.
     """
-    if not (isinstance(Ws, Mapping) and Ws):
-        raise ValueError(f"there must be at least one model by its name, got {Ws!r:.40}; pass name -> W")
-    models = {name: checked(f"W of {name}", W, 2, None) for name, W in Ws.items()}
-    n = next(iter(models.values())).shape[1]
-    groups, reach = _groups(sets, n, importance), max(map(_reach, models.values()))
+    models = alike(Ws, 2)
+    W = np.stack([*models.values()])
+    groups, reach = grouped(sets, W.shape[2], importance), room(reach, W)
     rows = -(-len(models) // 3)  # on a phone three in a row can still be read
     columns = -(-len(models) // rows)
     height = rows * (WIDTH // max(columns, 2) + 20) + 60
     traces, layout = [], framed(title, height, showlegend=False, margin={"l": 14, "r": 14, "t": 60, "b": 10})
     layout |= {"shapes": [], "annotations": []}
-    for panel, (name, W) in zip(side_by_side(len(models), columns, (0.02, 0.1 / rows)), models.items(), strict=True):
-        checked(f"W of {name}", W, 2, n)
-        traces += [{**trace, **panel.refs} for trace in _arrows(W, sets, groups, reach, 0.8)]
-        x, y = _square(reach, "", "", visible=False)
-        layout |= panel.axes(x, {**y, "scaleanchor": f"x{panel.number}"})
-        layout["shapes"].append({**_circle(), "xref": f"x{panel.number}", "yref": f"y{panel.number}"})
+    for panel, (name, W) in zip(panels(len(models), columns, (0.02, 0.1 / rows)), models.items(), strict=True):
+        traces += [{**trace, **panel.refs} for trace in arrows(W, sets, groups, reach, 0.8)]
+        layout |= plane(panel, len(W), reach, bare=True)
+        layout["shapes"] += circle(len(W), panel.number)
         layout["annotations"].append(panel.text(name))
     return Drawing(traces, layout)
 
 
-def _reach(W: np.ndarray) -> float:
-    """The length that the axes have room for: 1, or that of the longest feature if it is more."""
-    return max(1.0, float(np.linalg.norm(W, axis=0).max(initial=0, where=np.isfinite(W).all(0))))
-
-
-def _square(reach: float, x: str, y: str, **rest: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Two axes of one scale."""
-    fixed: dict[str, Any] = {"limits": (-_ROOM * reach, _ROOM * reach), "tickvals": [-1, 0, 1], "constrain": "domain"}
-    return axis(x, **fixed, **rest), axis(y, **fixed, scaleanchor="x", **rest)
-
-
-def _circle() -> dict[str, Any]:
-    """The unit circle, as a shape."""
-    ends = {"x0": -1, "x1": 1, "y0": -1, "y1": 1, "xref": "x", "yref": "y"}
-    return {"type": "circle", "layer": "below", "line": {"color": FAINT, "width": 1}, **ends}
-
-
-def _groups(sets: Sets, n: int, importance: ArrayLike | None) -> list[_Group]:
+def grouped(sets: Sets, n: int, importance: ArrayLike | None = None) -> list[_Group]:
     """The features in groups of one colour and opacity."""
     check_sets(sets, n)
     weight = np.ones(n) if importance is None else checked("importance", importance, n)
@@ -167,14 +158,15 @@ def _absent(W: np.ndarray) -> str:
     return f"not represented: {listed}" if len(missing) else ""
 
 
-def _arrows(W: np.ndarray, sets: Sets, groups: Sequence[_Group], reach: float, size: float = 1.0) -> list[dict]:
-    """Traces in a plane (2, n) or in space (3, n): bars, edges, arrows, and labels unless they are too many."""
+def arrows(W: np.ndarray, sets: Sets, groups: Sequence[_Group], reach: float, size: float = 1.0) -> list[dict]:
+    """Traces on a line (1, n), in a plane (2, n) or in space (3, n): bars, edges, arrows, and labels if they fit."""
+    W = np.vstack([W, np.zeros((2 - len(W), W.shape[1]))]) if len(W) == 1 else W
     m, n = W.shape
-    named = n * _APART <= _TURN * size
+    color_of = {j: group.color for group in groups for j in group.members}
+    numbers = labels(W, color_of, reach, size)
     edges, antipodes = _bonds(W)
     of = {j: i for i, members in enumerate(sets) for j in members}
-    color_of = {j: group.color for group in groups for j in group.members}
-    bars = stroke(_between(W, antipodes if named else []), "antipodal pair", FAINT, width=9 * size)
+    bars = stroke(_between(W, antipodes if numbers else []), "antipodal pair", FAINT, width=9 * size)
     across = [(i, j) for i, j in edges if of[i] != of[j]]
     traces = [bars, stroke(_between(W, across), "edge between sets", MUTED, width=1.5)]
     for color in dict.fromkeys(color_of.values()):
@@ -183,16 +175,16 @@ def _arrows(W: np.ndarray, sets: Sets, groups: Sequence[_Group], reach: float, s
     with_center, norms = np.column_stack([W, np.zeros(m)]), np.linalg.norm(W, axis=0)
     for color, opacity, members in groups:
         shafts = _between(with_center, [(n, j) for j in members])
-        marker: dict[str, Any] = {"size": 5 if m == 3 or not named else 11 * size**0.5, "color": color}
+        marker: dict[str, Any] = {"size": 5 if m == 3 or not numbers else 11 * size**0.5, "color": color}
         if m == 2:
             eighths = np.round(8 * np.degrees(np.arctan2(*W[:, members])))  # of a degree, which plotly's checks keep
             marker |= {"symbol": "arrow", "angle": f4((eighths / 8 + 180) % 360 - 180)}
         tips = {"mode": "markers", "name": "features", "marker": marker, "showlegend": False, "opacity": opacity}
         hover: dict[str, Any] = {"text": [str(j + 1) for j in members], "customdata": f4(norms[members])}
         hover["hovertemplate"] = "feature %{text}: norm %{customdata:.2f}<extra></extra>"
-        line = stroke(shafts, "features", color, width=2.5 * size**0.5 if named else 1)
+        line = stroke(shafts, "features", color, width=2.5 * size**0.5 if numbers else 1)
         traces += [{**line, "opacity": opacity}, {**at(W[:, members]), **tips, **hover}]
-    return traces + (_labels(W, color_of, reach, size) if named else [])
+    return traces + numbers
 
 
 def _bonds(W: np.ndarray) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
@@ -213,27 +205,48 @@ def _between(points: np.ndarray, pairs: Sequence[tuple[int, int]]) -> np.ndarray
     return segments(points, [(pair, True) for pair in pairs] or [((0, 0), False)])
 
 
-def _labels(W: np.ndarray, color_of: Mapping[int, str], reach: float, size: float) -> list[dict[str, Any]]:
-    """The numbers of what is represented, off each other and outside of everything, with lines that lead to them."""
+def labels(W: np.ndarray, color_of: Mapping[int, str], reach: float, size: float) -> list[dict[str, Any]]:
+    """The numbers of what W (2 or 3, n) represents, off each other and outside of all, with lines to them; if they fit.
+
+    The size is 1 for a drawing that fills a figure.
+    """
     (m, n), live = W.shape, _live(W)
+    if n * _APART > _TURN * size:
+        return []
     places = np.full((m, n), np.nan)
-    places[:, live] = _around(W[:, live], reach, _APART / size) if m == 2 else _outside(W[:, live], reach)
+    shown = W[:, live]
+    places[:, live] = _RING * reach * _spread(shown, _APART / size) if m == 2 else _ringed(shown, reach, size)
     away = places - W
     away = 0.06 * reach / size * away / np.maximum(np.linalg.norm(away, axis=0), 1e-30)
     leaders = _between(np.hstack([W, places - away]), [(j, j + n) for j in range(n)])
     traces = [stroke(leaders, "to its label", FAINT, width=1)]
     for color in dict.fromkeys(color_of.values()):
         members = [j for j in range(n) if color_of[j] == color]
-        # In space a number stands above or below its place, off the tip that may be right behind it.
-        side = ["middle center" if m == 2 else f"{'bottom' if z < 0 else 'top'} center" for z in places[-1, members]]
         font = {"size": round(14 * size**0.5), "color": LABELS[color]}
-        texts = {"mode": "text", "text": [str(j + 1) for j in members], "textposition": side, "textfont": font}
-        traces.append({**at(places[:, members]), **texts, "name": "labels", **SILENT})
+        texts = {"mode": "text", "text": [str(j + 1) for j in members], "textposition": "middle center"}
+        traces.append({**at(places[:, members]), **texts, "textfont": font, "name": "labels", **SILENT})
     return traces
 
 
-def _around(W: np.ndarray, reach: float, apart: float) -> np.ndarray:
-    """Places on a ring outside all arrows, (2, k): each as near to its column's direction as the others let it."""
+def _ringed(W: np.ndarray, reach: float, size: float) -> np.ndarray:
+    """Places in space, (3, k): from the first camera they are on a ring around all, each as far away as its tip."""
+    if not W.shape[1]:
+        return W
+    half, eye, gap = SPACE * reach, 2 * SPACE * reach * np.array(EYE), 0.2 * reach / size
+    far = np.linalg.norm(eye)
+    right = np.cross([0, 0, 1], eye) / np.hypot(*eye[:2])
+    view = np.stack([right, np.cross(eye, right) / far, -eye / far])
+    depth = far + (view @ W)[2]
+    seen = (view @ W)[:2] * far / depth  # as a screen through the origin shows it
+    ring = min(half, max(np.linalg.norm(seen, axis=0).max() + gap, gap * len(depth) / 6))
+    rays = view.T @ np.vstack([ring * _spread(seen, gap / ring) / far, np.ones(len(depth))])
+    with np.errstate(divide="ignore"):  # what is beyond the axes plotly does not show
+        enter, leave = np.sort([(side * 0.99 * half - eye[:, None]) / rays for side in (-1, 1)], axis=0)
+    return eye[:, None] + rays * np.clip(depth, enter.max(0), leave.min(0))
+
+
+def _spread(W: np.ndarray, apart: float) -> np.ndarray:
+    """Unit vectors, (2, k), each as near to the direction of its column as the others let it."""
     angles, k = np.arctan2(W[1], W[0]), W.shape[1]
     if not k:
         return W
@@ -245,20 +258,7 @@ def _around(W: np.ndarray, reach: float, apart: float) -> np.ndarray:
     placed[order] = isotonic_regression(ahead - least).x + least  # the nearest angles that rise by what labels need
     if np.ptp(placed) > 2 * np.pi - apart:
         placed[order] = ahead.mean() + 2 * np.pi / k * (np.arange(k) - (k - 1) / 2)
-    return _RING * reach * np.stack([np.cos(placed), np.sin(placed)])
-
-
-def _outside(W: np.ndarray, reach: float) -> np.ndarray:
-    """Places beyond the tips in space, (3, k), pushed apart; columns that coincide leave in directions of their own."""
-    turn = 2.4 * np.arange(W.shape[1])
-    places = W * (1 + 0.2 * reach / np.maximum(np.linalg.norm(W, axis=0), 1e-30))
-    places = places + 0.01 * reach * np.stack([np.cos(turn), np.sin(turn), np.cos(1.7 * turn)])
-    for _ in range(30):
-        away = places[:, :, None] - places[:, None, :]
-        length = np.linalg.norm(away, axis=0) + np.eye(W.shape[1])  # none pushes itself
-        push = np.clip(0.25 * reach - length, 0, None) / length
-        places = places + 0.5 * (away * push).sum(2) / np.maximum(1, (push > 0).sum(1))
-    return places
+    return np.stack([np.cos(placed), np.sin(placed)])
 
 
 def _numbers(W: np.ndarray, groups: Sequence[_Group], title: str, reach: float) -> Drawing:

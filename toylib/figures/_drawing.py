@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 
+SILENT = {"hoverinfo": "skip", "showlegend": False}
+"""What a trace has that takes no part in hovering."""
 _KNOWN = {
     "attack": ("{}", "which attack"),
     "norm": ("{} · E‖x‖", "L2 norm of the attack, in units of the mean norm of an input"),
@@ -86,6 +88,28 @@ class Drawing:
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         return {"text/plain": repr(self), **self.figure()._repr_mimebundle_(include, exclude)}
+
+
+def f4(values: Any) -> np.ndarray:
+    """Plotted data: single precision, which halves a stored figure and is more than a pixel can show."""
+    return np.asarray(values, np.float32)
+
+
+def segments(W: np.ndarray, pairs: Iterable[tuple[Sequence[int], bool]]) -> np.ndarray:
+    """(m, 3·pairs): both ends and a gap of NaN for each pair, all NaN for a pair that is not shown."""
+    with_gap = np.column_stack([W, np.full(len(W), np.nan)])
+    return with_gap[:, [k for pair, shown in pairs for k in ((*pair, -1) if shown else (-1, -1, -1))]]
+
+
+def stroke(points: np.ndarray, name: str, color: str, *, width: float, dash: str = "solid") -> dict[str, Any]:
+    """A trace of lines between points, with gaps, that takes no part in hovering."""
+    line = {"color": color, "width": width, "dash": dash}
+    return {**at(points), "mode": "lines", "line": line, "name": name, "connectgaps": False, **SILENT}
+
+
+def at(points: np.ndarray) -> dict[str, Any]:
+    """A trace of points, (2, k) in a plane or (3, k) in space."""
+    return {"type": "scatter3d" if len(points) == 3 else "scatter", **dict(zip("xyz", f4(points), strict=False))}
 
 
 def _different(a: dict[str, Any], b: dict[str, Any]) -> list[str]:

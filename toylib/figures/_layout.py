@@ -6,43 +6,16 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from toylib.figures.style import DIVERGING, FAINT, INK, LABELS, MUTED, SET_COLORS, THEME, WIDTH
+from toylib._checks import check_real, checked
+from toylib.figures._drawing import f4
+from toylib.figures.style import DIVERGING, FAINT, LABELS, MUTED, THEME, WIDTH
 
+PLANE, SPACE = 1.32, 1.1  # how far axes reach in a plane and in space, of the longest feature that has room
+EYE = (1.42, 1.2, 0.74)  # from where a space is seen first, in lengths of its axes
 _LINE, _LETTER, _GAP = 15.0, 6.7, 8  # pixels: between two lines of text, of a letter, from a point to its label
 MARGIN = {"l": 60, "t": 50, "b": 50}
-SYMBOLS = ("circle", "square", "diamond", "x", "cross")
-"""Of up to five series, for eyes that do not tell their colours apart."""
-
-
-def f4(values: Any) -> np.ndarray:
-    """Plotted data: single precision, which halves a stored figure and is more than a pixel can show."""
-    return np.asarray(values, np.float32)
-
-
-def checked(name: str, values: Any, *shape: int | None) -> np.ndarray:
-    """Numbers to be drawn, as an array of this shape; None stands for any length but 0."""
-    try:
-        if np.iscomplexobj(values):
-            raise TypeError("complex numbers")
-        array = np.asarray(values, float)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} must be numbers, got {values!r:.80}; pass an array") from error
-    alike = array.ndim == len(shape) and all(w in (None, n) for n, w in zip(array.shape, shape, strict=True))
-    if not (alike and array.size):
-        rule = ", ".join("any" if wanted is None else str(wanted) for wanted in shape)
-        raise ValueError(f"{name} must have shape ({rule}), none empty, got {array.shape}; pass what belongs together")
-    return array
-
-
-def check_sets(sets: Any, n: int) -> None:
-    """Check that sets hold each of n features once; ValueError if not."""
-    try:
-        held = sorted(j for members in sets for j in members)
-    except TypeError:  # such as the features that have them
-        held = None
-    if held != list(range(n)):
-        raise ValueError(f"sets must hold each of {n} features, got {sets!r:.80}; take them from features.sets")
 
 
 def framed(title: str, height: int, **rest: Any) -> dict[str, Any]:
@@ -173,24 +146,6 @@ def heatmap(matrix: np.ndarray, limit: float, **rest: Any) -> dict[str, Any]:
     }
 
 
-def inked(color: str, text: str) -> str:
-    """Text in the colour of a mark."""
-    return f"<span style='color: {LABELS[color]}'>{text}</span>"
-
-
-def colors_of(series: Mapping[str, Any], chosen: Sequence[str] | None = None) -> Sequence[str]:
-    """A colour for each of at most five series."""
-    colors = (*SET_COLORS, INK)
-    if not 0 < len(series) <= len(colors):
-        remedy = "split it in two" if series else "pass at least one"
-        raise ValueError(f"a figure must have one to {len(colors)} series, got {len(series)}; {remedy}")
-    if chosen is not None and len(chosen) != len(series):
-        raise ValueError(f"colors must be one per series, got {len(chosen)} for {len(series)}; name one for each")
-    if odd := [color for color in chosen or () if color not in LABELS]:
-        raise ValueError(f"colors must be those of figures.style that have labels, got {odd[0]!r}; try style.BLUE")
-    return chosen or colors[: len(series)]
-
-
 class Label(NamedTuple):
     """A name beside a point."""
 
@@ -315,3 +270,51 @@ def level(y: float, *, color: str = MUTED, **refs: str) -> dict[str, Any]:
 def band(*, opacity: float = 0.45, **where: Any) -> dict[str, Any]:
     """A shaded stretch behind what is drawn, as a shape."""
     return {"type": "rect", "layer": "below", "line": {"width": 0}, "fillcolor": FAINT, "opacity": opacity, **where}
+
+
+def room(reach: float | None, W: np.ndarray) -> float:
+    """The length that axes have room for: what is given, or 1.2, or a multiple of 0.2 that holds models (..., m, n)."""
+    if reach is not None:
+        check_real("reach", reach, "it is the length of the longest feature to be drawn", above=0)
+        return float(reach)
+    norms = np.linalg.norm(W, axis=-2)
+    longest = float(norms.max(initial=0, where=np.isfinite(norms)))
+    return max(1.2, float(np.ceil(5 * longest - 1e-6) / 5))  # in steps, so that axes seldom move
+
+
+def scene(reach: float, m: int = 3, *, bare: bool = False) -> dict[str, Any]:
+    """Axes and camera of a space, of more dimensions the strongest; if bare without ticks."""
+    names = ("h₁", "h₂", "h₃") if m == 3 else ("strongest", "second", "third")
+    side = {"range": [-SPACE * reach, SPACE * reach], "tickvals": [-1, 0, 1], "showticklabels": not bare}
+    axes = {f"{x}axis": {**side, "title": {"text": "" if bare else name}} for x, name in zip("xyz", names, strict=True)}
+    center = (0, 0, 0) if bare else (0.04, -0.05, -0.14)  # ticks take room below and to the left
+    camera = {name: dict(zip("xyz", at, strict=True)) for name, at in (("eye", EYE), ("center", center))}
+    return {**axes, "aspectmode": "cube", "camera": camera, "uirevision": "camera"}
+
+
+def square(m: int, reach: float, x: str = "h₁", y: str = "h₂", **rest: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Two axes of one scale, the second unseen where there is one dimension."""
+    fixed: dict[str, Any] = {"limits": (-PLANE * reach, PLANE * reach), "tickvals": [-1, 0, 1], "constrain": "domain"}
+    up = axis(y, **fixed, scaleanchor="x", **rest)
+    return axis(x, **fixed, **rest), {**up, "visible": False} if m == 1 else up
+
+
+def plane(panel: Panel, m: int, reach: float, *, bare: bool = False) -> dict[str, Any]:
+    """The same in a panel, for the layout; if bare, unseen."""
+    x, y = square(m, reach, "", "", visible=False) if bare else square(m, reach)
+    return panel.axes(x, {**y, "scaleanchor": f"x{panel.number}"})
+
+
+def circle(m: int, number: str = "") -> list[dict[str, Any]]:
+    """The unit circle of a plane, the panel of this number, as a shape; nothing where there is one dimension."""
+    ends = {"x0": -1, "x1": 1, "y0": -1, "y1": 1, "xref": f"x{number}", "yref": f"y{number}"}
+    return [{"type": "circle", "layer": "below", "line": {"color": FAINT, "width": 1}, **ends}] if m == 2 else []
+
+
+def alike(Ws: Mapping[str, ArrayLike], most: int | None = None) -> dict[str, np.ndarray]:
+    """Models by name, all of the size of the first, which has at most so many rows; ValueError if not."""
+    if not (isinstance(Ws, Mapping) and Ws):
+        raise ValueError(f"there must be at least one model by its name, got {Ws!r:.40}; pass name -> W")
+    (first, W), *_ = Ws.items()
+    m, n = checked(f"W of {first}", W, None, None).shape
+    return {name: checked(f"W of {name}", W, min(m, most or m), n) for name, W in Ws.items()}

@@ -1,69 +1,90 @@
 """The polyhedron that a model's features span, the story of one run told around it, and the tree beside it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations, cycle
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from toylib._checks import check_real
-from toylib.figures._drawing import Drawing
-from toylib.figures._layout import Label, Panel, axis, band, checked, every, f4, framed, heatmap, level, names
+from toylib._checks import check_real, check_sets, checked
+from toylib.figures._directions import arrows, directions, grouped, labels, planes
+from toylib.figures._drawing import SILENT, Drawing, at, f4, segments, stroke
+from toylib.figures._layout import (
+    Label,
+    Panel,
+    alike,
+    axis,
+    band,
+    circle,
+    every,
+    framed,
+    heatmap,
+    level,
+    names,
+    plane,
+    room,
+    scene,
+)
 from toylib.figures.style import INK, LABELS, MUTED, SET_COLORS
 from toylib.geometry import Sets, Trajectory, dendrogram, upright
 
 _ANTIPODAL, _NEIGHBOUR = -0.9, -0.5
-_REACH = 1.25
 _FIRST_STEP = 10  # where the logarithmic axis of steps begins: before, nothing has moved yet
-SILENT = {"hoverinfo": "skip", "showlegend": False}
-_ASIDE = ("top left", "top center", "top right")  # of its point, a number stands, so that points that coincide have all
 # Where the two curves of a story stand, as shares of the height; the polyhedron is above.
 _PANELS = [Panel("2", (0.0, 1.0), (0.25, 0.45)), Panel("3", (0.0, 1.0), (0.0, 0.2))]
+_PLANE = Panel("4", (0.0, 0.58), (0.55, 1.0))
 _GRAM = Panel("", (0.66, 0.97), (0.62, 0.96))
 _HEIGHT, _TOP, _BOTTOM = 640, 50, 50  # with its slider it stands in a laptop's window
 _TREE, _COSINES = Panel("", (0.0, 0.5), (0.0, 0.9)), Panel("2", (0.6, 0.97), (0.1, 0.9))
-_SCENE = {"x": [0.54, 1.0], "y": [0.0, 0.9]}
-_ABOVE = {"xref": "paper", "x": 0.77, "yref": "paper", "y": 0.9}
+_SCENE, _ABOVE = {"x": [0.54, 1.0], "y": [0.0, 0.9]}, {"xref": "paper", "x": 0.77, "yref": "paper", "y": 0.9}
+_SMALL = 0.7  # of a figure, what has a part of it
 _Series = Mapping[str, tuple[np.ndarray, str]]
 """Curves of a panel: name -> values, colour."""
 
 
-def polyhedron(W: ArrayLike, sets: Sets, *, title: str) -> Drawing:
+def polyhedron(W: ArrayLike, sets: Sets, *, title: str, reach: float | None = None) -> Drawing:
     """The columns of W (m, n) in hidden space: one colour per set, edges between neighbours, antipodal pairs dashed.
 
-    Fewer than three dimensions are drawn in a plane, seen from above. Of more, it shows the three in which W is
-    strongest, as `geometry.upright` turns it; neighbours and antipodes are those of all dimensions.
+    In one or two dimensions it is what `directions` draws, whose labels and default of `reach` it has in space too; of
+    more than three it shows those in which W is strongest, as `geometry.upright` turns it, with neighbours of all.
 
     Args:
         W: (m, n).
-        sets: the sets; where there are more than four, colours come again.
+        sets: the sets, which hold every feature once; where there are more than four, colours come again.
         title: of the figure.
+        reach: length of the longest feature that has room.
+
+    Raises:
+        ValueError, TypeError: W is no matrix; sets that miss a feature.
     """
     W = checked("W", W, None, None)
-    layout = framed(title, 480, scene=scene(len(W), reach=room(W)), margin={"l": 0, "r": 0})
-    return Drawing(_polyhedron(W, sets, _facing(W, sets)), layout)
+    if len(W) < 3:
+        return directions(W, sets, title=title, reach=reach)
+    check_sets(sets, W.shape[1])
+    reach = room(reach, W)
+    layout = framed(title, 480, scene=scene(reach, len(W)), margin={"l": 0, "r": 0})
+    return Drawing(_polyhedron(W, sets, _facing(W, sets), reach, 1.0), layout)
 
 
-def stages(Ws: Mapping[str, ArrayLike], sets: Sets, *, title: str) -> Drawing:
+def stages(Ws: Mapping[str, ArrayLike], sets: Sets, *, title: str, reach: float | None = None) -> Drawing:
     """Several models of one size side by side, seen from the same side, as `polyhedron` shows one; name -> W (m, n).
 
-    Of more than three dimensions, all show the three in which the last model that is finite is strongest.
+    Of more than three dimensions, all show the three in which the last model that is finite is strongest. In a plane
+    it is what `planes` draws; `reach` is as in `polyhedron`.
     """
-    if not Ws:
-        raise ValueError("there must be at least one model, got none; pass name -> W")
-    models = [checked("W", W, None, None) for W in Ws.values()]
+    models = [*alike(Ws).values()]
+    if len(models[0]) < 3:
+        return planes(Ws, sets, title=title, reach=reach)
+    check_sets(sets, models[0].shape[1])
     last = next((W for W in reversed(models) if np.isfinite(W).all()), models[-1])
-    m, turn, reach = len(last), _facing(last, sets), max(map(room, models))
-    traces, layout = [], framed(title, 290, margin={"l": 0, "r": 0, "t": 50, "b": 0}, annotations=[])
+    turn, reach = _facing(last, sets), room(reach, np.stack(models))
+    traces, layout = [], framed(title, 340, margin={"l": 0, "r": 0, "t": 50, "b": 0}, annotations=[])
     above = {"y": 1, "xref": "paper", "yref": "paper", "yanchor": "top", "showarrow": False}
-    for i, (name, W) in enumerate(Ws.items()):
+    for i, (name, W) in enumerate(zip(Ws, models, strict=True)):
         place = "scene" + str(i + 1) * (i > 0)
-        traces += [{**trace, "scene": place} for trace in _polyhedron(checked("W", W, m, None), sets, turn)]
-        layout[place] = {
-            **scene(m, ticks=False, reach=reach),
-            "domain": {"x": [i / len(Ws), (i + 1) / len(Ws)], "y": [0, 0.92]},
-        }
+        traces += [{**trace, "scene": place} for trace in _polyhedron(W, sets, turn, reach, 0.7)]
+        layout[place] = {**scene(reach, bare=True), "domain": {"x": [i / len(Ws), (i + 1) / len(Ws)], "y": [0, 0.92]}}
         layout["annotations"].append({**above, "text": name, "x": (i + 0.5) / len(Ws)})
     return Drawing(traces, layout)
 
@@ -77,13 +98,15 @@ def story(
     levels: Mapping[str, float] | None = None,
     twin: ArrayLike | None = None,
     loss_range: tuple[float, float] | None = None,
-    reach: float = 0.0,
+    reach: float | None = None,
 ) -> Drawing:
-    """One run at one step: polyhedron and Gram matrix above, and below a cursor over loss and geometry.
+    """One run at one step: its features and the Gram matrix above, and below a cursor over loss and geometry.
+
+    The features are drawn on a line or in a plane as by `directions`, and as by `polyhedron` in more dimensions, of
+    which it shows the three in which the run ends strongest.
 
     The geometry is three shares: the PCA overlap, through phase B; the energy within the sets; and, of two triples in
-    three dimensions, the twist in units of the 60° of an antiprism, from where both sets are triangles on. Of more than
-    three dimensions the polyhedron shows the three in which the run ends strongest.
+    three dimensions, the twist in units of the 60° of an antiprism, from where both sets are triangles on.
 
     Args:
         run: what geometry measures along it.
@@ -93,17 +116,22 @@ def story(
         levels: name -> loss, drawn as dashed lines; none by default.
         twin: (T,), losses of the linear twin, if there is one.
         loss_range: of the loss axis; by default it spans this run, up to where it diverged, and the levels.
-        reach: how far the axes of the polyhedron go at least; they hold this run in any case.
+        reach: length of the longest feature that has room; by default that of the whole run, as in `directions`.
 
     Raises:
-        ValueError: no snapshot was taken at the step.
+        ValueError: no snapshot was taken at the step; sets that miss a feature; no loss that is above 0.
     """
+    check_sets(sets, run.weights.shape[2])
     if step not in run.steps:
         raise ValueError(f"step must be one of a snapshot, got {step}; take one of run.steps")
     W = run.weights[list(run.steps).index(step)]
     _, _, green, pink = SET_COLORS
-    levels, twins = levels or {}, {} if twin is None else {"linear twin": (np.asarray(twin), pink)}
-    loss_range = loss_range or (0.5 * min(np.nanmin(run.losses), *levels.values()), 1.5 * run.losses[0])
+    levels, twins = levels or {}, {} if twin is None else {"linear twin": (checked("twin", twin, len(run.steps)), pink)}
+    seen = checked("losses and levels", [*run.losses, *levels.values()], None)
+    seen = seen[np.isfinite(seen) & (seen > 0)]
+    if not len(seen):
+        raise ValueError("run must have a loss that is finite and above 0, got none; show what has not diverged")
+    loss_range = loss_range or (0.5 * float(seen.min()), 1.5 * float(seen[0]))
     # Once the sets have opened, three directions are alike, and which two are the strongest is chance.
     collapsed = run.steps <= max((phase.last for phase in run.phases if phase.name[0] in "AB"), default=-1)
     curves: list[tuple[str, tuple[float, float], _Series]] = [
@@ -118,8 +146,9 @@ def story(
             },
         ),
     ]
+    reach = room(reach, run.weights)
     gram = heatmap(W.T @ W, 1.0, colorbar={"x": 1.0, "len": 0.32, "y": 0.78, "tickvals": [-1, 0, 1]})
-    traces = [*_polyhedron(W, sets, np.eye(len(W))), gram]
+    traces = [*_part(W, sets, reach, _PLANE), gram]
     x, cursor = f4(np.maximum(run.steps, 1)), f4([max(_FIRST_STEP, step)] * 2)
     for panel, (_, limits, series) in zip(_PANELS, curves, strict=True):
         curve = {"type": "scatter", "mode": "lines", **panel.refs}
@@ -128,28 +157,28 @@ def story(
             for name, (values, color) in series.items()
         ]
         traces.append({**curve, "x": cursor, "y": f4(limits), "line": {"color": INK, "width": 1}, "hoverinfo": "skip"})
-    return Drawing(traces, _story_layout(run, f"{title}: step {step:,}", curves, levels, max(reach, room(run.weights))))
+    return Drawing(traces, _story_layout(run, f"{title}: step {step:,}", curves, levels, reach))
 
 
-def branches(W: ArrayLike, sets: Sets, *, height: float, title: str) -> Drawing:
+def branches(W: ArrayLike, sets: Sets, *, height: float, title: str, reach: float | None = None) -> Drawing:
     """Topology beside geometry: the dendrogram of W's columns, and the columns in space or the cosines between them.
 
     Branches join at their root mean square distance (`geometry.dendrogram`). The branch with the first feature stands
     to the left, so that a tree that stays the same stays where it is while its heights move.
 
     Args:
-        W: (m, n); with m = 3 it is drawn as a polyhedron, else as a matrix of cosines, 0 for a column of zeros.
+        W: (m, n); with m up to 3 it is drawn as by `polyhedron`, else as a matrix of cosines, 0 for a column of zeros.
         sets: the sets, one colour each.
         height: fixed upper end of the axis of distances.
         title: of the figure.
+        reach: length of the longest feature that has room, as in `directions`.
 
     Raises:
         ValueError, TypeError: not a matrix of at least two columns, or a height that is not positive.
     """
     W = checked("W", W, None, None)
     check_real("height", height, "take the largest distance that is to be seen", above=0)
-    if sorted(j for members in sets for j in members) != list(range(W.shape[1])):
-        raise ValueError(f"sets must hold each of {W.shape[1]} features, got {sets!r}; take them from features.sets")
+    check_sets(sets, W.shape[1])
     tree, places = _joined(dendrogram(W))
     line = {"type": "scatter", "mode": "lines", "line": {"color": INK, "width": 2}, "name": "branches", **_TREE.refs}
     hover = "distance %{y:.3f}<extra></extra>"
@@ -169,11 +198,12 @@ def branches(W: ArrayLike, sets: Sets, *, height: float, title: str) -> Drawing:
     notes = [_TREE.text("topology: which columns join, and how far apart")]
     layout = framed(title, 400, showlegend=False, annotations=notes)
     layout |= _TREE.axes(across, axis("distance between branches", (-0.1 * height, height)))
-    if len(W) == 3:
-        space = polyhedron(W, sets, title=title)
+    if len(W) <= 3:
+        limit = room(reach, W)
         notes.append(_COSINES.text("geometry: where they are", **_ABOVE))
-        layout["scene"] = {**scene(3), "domain": _SCENE}  # the same for all steps of a run
-        return Drawing(traces + space.data, layout)
+        layout |= {"scene": {**scene(limit), "domain": _SCENE}} if len(W) == 3 else plane(_COSINES, len(W), limit)
+        layout["shapes"] = circle(len(W), _COSINES.number)
+        return Drawing(traces + _part(W, sets, limit, _COSINES), layout)
     norms = np.linalg.norm(W, axis=0)
     cosines = (W.T @ W) / np.maximum(np.outer(norms, norms), 1e-12)
     notes.append(_COSINES.text("geometry: cosines between them"))
@@ -195,9 +225,13 @@ def _story_layout(
     first = min(_FIRST_STEP, last)
     notes = [_GRAM.text("Gram matrix WᵀW")]
     shapes = [level(loss, xref="x2 domain", yref="y2") for loss in levels.values()]
-    space = {**scene(run.weights.shape[1], reach=reach), "domain": {"x": [0, 0.6], "y": [0.5, 1]}}
-    margin = {"r": 125, "t": _TOP, "b": _BOTTOM}
-    layout = framed(title, _HEIGHT, margin=margin, showlegend=False, scene=space, annotations=notes, shapes=shapes)
+    margin, m = {"r": 125, "t": _TOP, "b": _BOTTOM}, run.weights.shape[1]
+    layout = framed(title, _HEIGHT, margin=margin, showlegend=False, annotations=notes, shapes=shapes)
+    if m > 2:
+        layout["scene"] = {**scene(reach, m), "domain": {"x": [0, 0.6], "y": [0.47, 1]}}
+    else:
+        layout |= plane(_PLANE, m, reach)
+        shapes += circle(m, _PLANE.number)
     step = every(run.weights.shape[2])
     layout |= _GRAM.axes(axis("feature", dtick=step), axis("feature", dtick=step, autorange="reversed"))
     for panel, (name, limits, series) in zip(_PANELS, curves, strict=True):
@@ -224,12 +258,18 @@ def _story_layout(
     return layout
 
 
-def _polyhedron(W: np.ndarray, sets: Sets, turn: np.ndarray) -> list[dict[str, Any]]:
-    """Traces of constant number and length, so that only coordinates move: edges, antipodes, sets, the origin."""
+def _part(W: np.ndarray, sets: Sets, reach: float, panel: Panel) -> list[dict[str, Any]]:
+    """Traces of a model in a part of a figure: in the panel where it is flat, else in the scene."""
+    if len(W) > 2:
+        return _polyhedron(W, sets, np.eye(len(W)), reach, _SMALL)
+    return [{**trace, **panel.refs} for trace in arrows(W, sets, grouped(sets, W.shape[1]), reach, _SMALL)]
+
+
+def _polyhedron(W: np.ndarray, sets: Sets, turn: np.ndarray, reach: float, size: float) -> list[dict[str, Any]]:
+    """Traces of constant number and length, so that only coordinates move: edges, antipodes, sets, origin, labels."""
     norms = np.linalg.norm(W, axis=0)
     cosine = (W.T @ W) / np.maximum(np.outer(norms, norms), 1e-12)
     points = (turn @ W)[:3]
-    points = np.vstack([points, np.zeros((3 - len(points), W.shape[1]))])
     of = {j: i for i, members in enumerate(sets) for j in members}
     pairs, seen = list(combinations(range(W.shape[1]), 2)), norms.min() > 0.05
     edges = [((i, j), seen and cosine[i, j] > _NEIGHBOUR) for i, j in pairs if of[i] != of[j]]
@@ -248,59 +288,19 @@ def _polyhedron(W: np.ndarray, sets: Sets, turn: np.ndarray) -> list[dict[str, A
             stroke(segments(points, inner), f"edge of set {i}", color, width=6),
             {
                 **at(points[:, list(members)]),
-                **{"mode": "markers+text", "marker": {"size": 6, "color": color}, "name": f"set {i}"},
-                **{"text": [str(j + 1) for j in members], "textfont": {"size": 14, "color": LABELS[color]}},
-                **{"textposition": [_ASIDE[j % len(_ASIDE)] for j in range(len(members))], "showlegend": False},
+                **{"mode": "markers", "marker": {"size": 6, "color": color}, "name": f"set {i}"},
+                **{"text": [str(j + 1) for j in members], "showlegend": False},
                 "hovertemplate": "feature %{text}: (%{x:.2f}, %{y:.2f}, %{z:.2f})<extra></extra>",
             },
         ]
-    return [*traces, {**at(np.zeros((3, 1))), "mode": "markers", "marker": {"size": 3, "color": INK}, **SILENT}]
+    traces.append({**at(np.zeros((3, 1))), "mode": "markers", "marker": {"size": 3, "color": INK}, **SILENT})
+    color_of = {j: color for members, color in zip(sets, cycle(SET_COLORS)) for j in members}
+    return traces + labels(points, color_of, reach, size)
 
 
 def _facing(W: np.ndarray, sets: Sets) -> np.ndarray:
     """How to turn a model of more than three dimensions so that the first three are to be drawn."""
     return upright(W, sets) if len(W) > 3 and np.isfinite(W).all() else np.eye(len(W))
-
-
-def segments(W: np.ndarray, pairs: Iterable[tuple[Sequence[int], bool]]) -> np.ndarray:
-    """(m, 3·pairs): both ends and a gap of NaN for each pair, all NaN for a pair that is not shown."""
-    with_gap = np.column_stack([W, np.full(len(W), np.nan)])
-    return with_gap[:, [k for pair, shown in pairs for k in ((*pair, -1) if shown else (-1, -1, -1))]]
-
-
-def stroke(points: np.ndarray, name: str, color: str, *, width: float, dash: str = "solid") -> dict[str, Any]:
-    """A trace of lines between points, with gaps, that takes no part in hovering."""
-    line = {"color": color, "width": width, "dash": dash}
-    return {**at(points), "mode": "lines", "line": line, "name": name, "connectgaps": False, **SILENT}
-
-
-def at(points: np.ndarray) -> dict[str, Any]:
-    """A trace of points, (2, k) in a plane or (3, k) in space."""
-    return {"type": "scatter3d" if len(points) == 3 else "scatter", **dict(zip("xyz", f4(points), strict=False))}
-
-
-def room(W: np.ndarray) -> float:
-    """How far axes reach that hold all columns, of models (..., m, n): the usual, unless one is longer."""
-    norms = np.linalg.norm(W, axis=-2)
-    return max(_REACH, 1.05 * float(norms.max(initial=0, where=np.isfinite(norms))))
-
-
-def scene(m: int, *, ticks: bool = True, reach: float = _REACH) -> dict[str, Any]:
-    """Axes and camera for models of m dimensions: a plane is seen from above, as it is."""
-    side = {"range": [-reach, reach], "tickvals": [-1, 0, 1], "showticklabels": ticks}
-    strongest = (f"strongest of {m}", "second", "third")
-    titles = (strongest if m > 3 else ("h₁", "h₂", "h₃")) if ticks else ("", "", "")
-    axes = {f"{name}axis": {**side, "title": {"text": title}} for name, title in zip("xyz", titles, strict=True)}
-    near = {"eye": {"x": 1.2, "y": 1.0, "z": 0.62}}
-    camera = {"eye": {"x": 1.6, "y": 1.35, "z": 0.83}, "center": {"x": 0, "y": 0, "z": -0.08}} if ticks else near
-    size = {"aspectmode": "cube"}
-    if m < 3:
-        axes["zaxis"]["visible"] = False
-        # In a parallel projection the aspect sets the size; the eye sets the direction alone.
-        size = {"aspectmode": "manual", "aspectratio": dict.fromkeys("xyz", 1.3)}
-        up, projection = {"x": 0, "y": 1, "z": 0}, {"type": "orthographic"}
-        camera = {"eye": {"x": 0, "y": 0, "z": 2}, "up": up, "projection": projection}
-    return {**axes, **size, "camera": camera, "uirevision": "camera"}
 
 
 def _joined(tree: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -6,24 +6,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from toylib.figures._drawing import Drawing
+from toylib._checks import checked
+from toylib.figures._drawing import Drawing, f4
 from toylib.figures._layout import (
-    SYMBOLS,
     Label,
     Panel,
     around,
     axis,
     band,
-    checked,
-    colors_of,
-    f4,
     framed,
     heatmap,
     level,
     names,
     panels,
 )
-from toylib.figures.style import BACKGROUND, BLUE, BLUE_TINT, FAINT, GREEN, INK, MUTED, ORANGE, SET_COLORS
+from toylib.figures.style import BACKGROUND, BLUE, BLUE_TINT, FAINT, INK, MUTED, SET_COLORS, SYMBOLS, colors_of
 
 _SHARES, _CURVES = Panel("", (0.0, 1.0), (0.57, 1.0)), Panel("2", (0.0, 1.0), (0.0, 0.47))
 _HEIGHT, _TOP, _BOTTOM, _RIGHT = 640, 105, 55, 150
@@ -181,7 +178,7 @@ def linked(
     here, traces = x == at, []
     marker = {"size": 7, "opacity": np.where(x <= at, 1.0, 0.25)}
     ring = {"color": INK, "size": 13, "symbol": "circle-open", "line": {"width": 2}}
-    for panel, color, across, up in zip(_LINKED, (GREEN, BLUE, ORANGE), (x, x, u), (u, v, v), strict=True):
+    for panel, color, across, up in zip(_LINKED, (SET_COLORS[i] for i in (2, 0, 1)), (x, x, u), (u, v, v), strict=True):
         fixed = {"type": "scatter", **panel.refs, "hovertemplate": "%{x:.3g}, %{y:.3g}<extra></extra>"}
         every, ringed = ({**fixed, "x": f4(across[part]), "y": f4(up[part])} for part in (x > 0, here))
         traces += [

@@ -3,6 +3,7 @@
 Every colour of every figure is one of those named here, written as #RRGGBB, so that another set can take their place.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 WIDTH = 700
@@ -35,6 +36,8 @@ DARK = {
 """What the site draws for these on a dark page. The colours of sets stay: a reader knows a set by them."""
 DIVERGING = ((0.0, ORANGE), (0.5, BACKGROUND), (1.0, BLUE))
 """For signed quantities: -1 orange, 0 white, 1 blue."""
+SYMBOLS = ("circle", "square", "diamond", "x", "cross")
+"""Of up to five series, for eyes that do not tell their colours apart."""
 
 _AXIS = {
     "linecolor": MUTED,
@@ -94,3 +97,21 @@ THEME: dict[str, Any] = {
         "bar": [{"marker": {"line": {"width": 0}}}],
     },
 }
+
+
+def inked(color: str, text: str) -> str:
+    """Text in the colour of a mark."""
+    return f"<span style='color: {LABELS[color]}'>{text}</span>"
+
+
+def colors_of(series: Mapping[str, Any], chosen: Sequence[str] | None = None) -> Sequence[str]:
+    """A colour for each of at most five series."""
+    colors = (*SET_COLORS, INK)
+    if not 0 < len(series) <= len(colors):
+        remedy = "split it in two" if series else "pass at least one"
+        raise ValueError(f"a figure must have one to {len(colors)} series, got {len(series)}; {remedy}")
+    if chosen is not None and len(chosen) != len(series):
+        raise ValueError(f"colors must be one per series, got {len(chosen)} for {len(series)}; name one for each")
+    if odd := [color for color in chosen or () if color not in LABELS]:
+        raise ValueError(f"colors must be those of figures.style that have labels, got {odd[0]!r}; try style.BLUE")
+    return chosen or colors[: len(series)]

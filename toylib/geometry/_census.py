@@ -33,7 +33,7 @@ class Trajectory(NamedTuple):
         within_energy: (T,).
         mean_cosine: (T,), of the angle between two set means, averaged over the pairs of sets; NaN for a single set.
         flatness: (T, n_sets); NaN in phases A and B, where a set is a point and its shape is what rounding left, and
-            for a set of one feature.
+            for a set of one feature, and in one dimension.
         twist: (T,), degrees; NaN there too, while a set is a line, and for all but two triples in three dimensions.
         phases: of the run.
     """
@@ -54,7 +54,7 @@ def trajectory(run: Run, features: Features, S: float) -> Trajectory:
     """Measure one run at every snapshot, of any sizes.
 
     Args:
-        run: one model's run, without leading axes, m at least 2.
+        run: one model's run, without leading axes; of one dimension, which has no phases, W stays as it is.
         features: distribution of the inputs, whose sets the measures are of.
         S: the sparsity it was trained at.
 
@@ -62,13 +62,14 @@ def trajectory(run: Run, features: Features, S: float) -> Trajectory:
         ValueError: as `phases`.
     """
     check_features(features)
-    found = phases(run, features.sets)
+    line = run.weights.shape[1] == 1
+    found = [] if line else phases(run, features.sets)
     measured = _measure(run.weights, features.sets, features.covariance(S))
     spectrum, overlap, energy, cosine, flat, turned = map(np.array, measured)
     closed = run.steps <= max((phase.last for phase in found if phase.name[0] in "AB"), default=-1)
     flat[closed] = turned[closed] = np.nan
     finite = run.weights[np.isfinite(run.weights).all((1, 2))]
-    weights = upright(finite[-1], features.sets) @ run.weights if len(finite) else run.weights
+    weights = upright(finite[-1], features.sets) @ run.weights if len(finite) and not line else run.weights
     return Trajectory(run.steps, run.losses, weights, spectrum, overlap, energy, cosine, flat, turned, found)
 
 
@@ -289,7 +290,7 @@ def _measure(weights: jax.Array, sets: Sets, covariance: jax.Array) -> tuple[jax
         return cosines[np.triu_indices(len(sets), 1)].mean()
 
     def flat(W: jax.Array) -> jax.Array:
-        several = np.array([len(s) > 1 for s in sets])
+        several = np.array([len(s) > 1 and len(W) > 1 for s in sets])
         found = jnp.full(len(sets), jnp.nan, W.dtype)
         return found.at[several].set(flatness(W, tuple(s for s in sets if len(s) > 1))) if several.any() else found
 
