@@ -120,8 +120,10 @@ def test_steps_are_as_long_as_documented():
     search = jax.jit(jax.vmap(partial(pgd, starts=("zero",), n_steps=5)))
     for case, delta in zip(cases, np.asarray(search(*brute.stacked(cases)), np.float64), strict=True):
         np.testing.assert_allclose(delta, plain_ascent(case, 5), atol=1e-3 * case.radius)
-    # Of others the end may be better than all on the way to it, and even than x.
-    others = brute.random_cases(3, 7, 16, seed=2)
+    # Of others the end may do less harm than what was on the way to it, as where a step turns on what should be on.
+    W = np.eye(3, 1) * [1, 1, 0, 0, 0, 0, 0]
+    overstepped = brute.single(Case(W, np.array([-1.1, -0.95, 0, 0, 0, 0, 0]), np.eye(7)[0], 0.3 / np.sqrt(2)))
+    others = [*brute.random_cases(3, 7, 15, seed=2), overstepped]
     clean = np.array([case.error() for case in others])
     ends = np.asarray(search(*brute.stacked(others)), np.float64)
     assert at_least(np.array([case.error(end) for case, end in zip(others, ends, strict=True)]), clean, others).all()

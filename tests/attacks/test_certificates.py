@@ -172,7 +172,7 @@ def test_interval_in_four_dimensions_against_brute_force():
         assert np.sqrt(lower) <= np.sqrt(best * (1 + 1e-4)) + case.rounding()
         found.append((lower, best, upper))
     lower, best, upper = np.array(found).T + 1e-9
-    assert np.median(lower / best) > 0.9999
+    assert (lower / best).min() > 0.9999
     assert np.median(upper / best) < 1.05  # 1.19 where the quadratics are not improved
 
 
