@@ -76,27 +76,27 @@ def program(notebook: NotebookNode, at: str) -> str:
                 break
     wanted, kept = set(), []
     for i, statement in enumerate(reversed(statements)):
-        if i < len(own) or wanted & _names(statement)[0]:
+        if i < len(own) or wanted & names_of(statement)[0]:
             kept.insert(0, ast.unparse(statement))
-            wanted = _wanted(statement, wanted)
+            wanted = wanted_before(statement, wanted)
     return "\n".join(kept)
 
 
-def _wanted(statement: ast.stmt, after: set[str]) -> set[str]:
+def wanted_before(statement: ast.stmt, after: set[str]) -> set[str]:
     """The names that must be bound before a statement: what it reads, and what is wanted and not bound by it."""
-    bound, read = _names(statement)
+    bound, read = names_of(statement)
     if isinstance(statement, ast.For):  # what its body binds before it reads it need not be there
         header = ast.For(**{**vars(statement), "body": [ast.Pass()], "orelse": []})
-        (targets, read), inner = _names(header), set()
+        (targets, read), inner = names_of(header), set()
         for part in reversed([*statement.body, *statement.orelse]):
-            inner = _wanted(part, inner)
+            inner = wanted_before(part, inner)
         read |= inner - targets
     if isinstance(statement, ast.For | ast.While | ast.If | ast.With | ast.Try):  # these may not bind it
         return after | read
     return after - bound | read
 
 
-def _names(statement: ast.stmt) -> tuple[set[str], set[str]]:
+def names_of(statement: ast.stmt) -> tuple[set[str], set[str]]:
     """The names that a statement binds outside of functions, and those that it or a function in it reads from there."""
     top = symtable.symtable(ast.unparse(statement), "", "exec")
     bound = {symbol.get_name() for symbol in top.get_symbols() if symbol.is_assigned() or symbol.is_imported()}
