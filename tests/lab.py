@@ -19,7 +19,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ import compiled
 import nbformat
 import numpy as np
 from compare import array
+from moves import names_of, wanted_before
 from nbformat import NotebookNode
 from playwright.sync_api import BrowserContext, Locator, Page, sync_playwright
 
@@ -157,15 +158,33 @@ class Lab:
             jupyterapp.commands.execute('notebook:run-all-cells').finally(() => { window.hasRun = true })
         }""")
         self.page.wait_for_function("window.hasRun")
-        cells = [cell for cell in self.notebook().cells if cell.cell_type == "code"]
+        self._check([cell for cell in self.notebook().cells if cell.cell_type == "code"])
+
+    def _check(self, cells: list[NotebookNode]) -> None:
+        """Check that cells ran in this order, without an error."""
         outputs = [output for cell in cells for output in cell.outputs]
         bad = [output for output in outputs if output.output_type == "error" or output.get("name") == "stderr"]
         assert not bad, bad
         assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
 
+    def run_for(self, *texts: str) -> None:
+        """Run the cells with these texts and all that they depend on; others keep the outputs that are stored.
+
+        Fail on an error, on stderr, and on a cell that did not run.
+        """
+        code = [i for i, cell in enumerate(self.notebook().cells) if cell.cell_type == "code"]
+        sources = [self.notebook().cells[i].source for i in code]
+        chosen = [code[i] for i in needed(sources, texts)]
+        for i in chosen:
+            self._run(i)
+        cells = self.notebook().cells
+        self._check([cells[i] for i in chosen])
+
     def run(self, cell: Locator) -> None:
         """Run one cell again and wait for its end."""
-        index = self.page.locator(".jp-Cell").evaluate_all("(all, cell) => all.indexOf(cell)", cell.element_handle())
+        self._run(self.page.locator(".jp-Cell").evaluate_all("(all, cell) => all.indexOf(cell)", cell.element_handle()))
+
+    def _run(self, index: int) -> None:
         self.page.evaluate(f"{CURRENT}.content.activeCellIndex = {index}")
         self.page.evaluate("jupyterapp.commands.execute('notebook:run-cell').then(() => null)")
 
@@ -276,6 +295,19 @@ class Lab:
     def screenshot(self, name: str, target: Locator | None = None) -> None:
         """Keep a picture of the page, or of one element, in tests/screenshots."""
         (target or self.page).screenshot(path=SCREENSHOTS / f"{name}.png")
+
+
+def needed(sources: list[str], texts: Iterable[str]) -> list[int]:
+    """Which cells, in order: those with one of these texts, and all that bind what these or each other use."""
+    chosen: list[int] = []
+    wanted: set[str] = set()
+    for i in reversed(range(len(sources))):
+        statements = ast.parse(sources[i]).body
+        if any(text in sources[i] for text in texts) or any(names_of(each)[0] & wanted for each in statements):
+            chosen.insert(0, i)
+            for each in reversed(statements):
+                wanted = wanted_before(each, wanted)
+    return chosen
 
 
 def _decode(value: Any) -> Any:
