@@ -101,6 +101,11 @@ def segments(W: np.ndarray, pairs: Iterable[tuple[Sequence[int], bool]]) -> np.n
     return with_gap[:, [k for pair, shown in pairs for k in ((*pair, -1) if shown else (-1, -1, -1))]]
 
 
+def between(points: np.ndarray, pairs: Sequence[tuple[int, int]]) -> np.ndarray:
+    """Lines between points, as `segments` has them; a point that is nowhere if there are none."""
+    return segments(points, [(pair, True) for pair in pairs] or [((0, 0), False)])
+
+
 def stroke(points: np.ndarray, name: str, color: str, *, width: float, dash: str = "solid") -> dict[str, Any]:
     """A trace of lines between points, with gaps, that takes no part in hovering."""
     line = {"color": color, "width": width, "dash": dash}

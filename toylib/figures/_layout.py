@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from toylib._checks import check_real, checked
+from toylib._checks import check_real
+from toylib._drawable import checked
 from toylib.figures._drawing import f4
 from toylib.figures.style import DIVERGING, FAINT, LABELS, MUTED, THEME, WIDTH
 
@@ -73,7 +74,7 @@ def around(values: np.ndarray, *, log: bool = False, margin: float = 0.05) -> tu
     if log and low <= 0:
         raise ValueError(f"on a logarithmic axis all values must be positive, got {low}; leave it out")
     low, high = np.log10([low, high]) if log else (low, high)
-    room = margin * (high - low or 20)  # equal values have no length
+    room = margin * (high - low) if high > low else 20 * (margin or 0.05)  # equal values have no length
     low, high = float(low - room), float(high + room)
     return (10.0**low, 10.0**high) if log else (low, high)
 
@@ -214,7 +215,6 @@ def names(
         limits: of the y axis; beyond them a label stands at the edge.
         height: of the axes, in pixels.
         lefts: where the labels begin, in pixels.
-        font: besides the colour.
         rest: further properties of each annotation.
     """
     low, high = limits
