@@ -96,7 +96,7 @@ def _scalar(name: str, value: Any, kind: type) -> None:
     if kind is str:
         right = isinstance(value, str)
     else:
-        array = np.asarray(value)
+        array = np.asarray(value) if np.isscalar(value) or hasattr(value, "dtype") else np.empty(1)
         right = array.ndim == 0 and array.dtype.kind in ("b" if kind is bool else "iuf")
         right = right and (kind is not int or float(array).is_integer())
     if not right:

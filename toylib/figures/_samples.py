@@ -66,7 +66,7 @@ def spectra(exact: Mapping[str, ArrayLike], measured: Mapping[str, ArrayLike], *
             f"spectra must have the same names, got {', '.join(exact)} and {', '.join(measured)}; pass both of each"
         )
     exact = {name: checked(f"spectrum of {name}", values, None) for name, values in exact.items()}
-    measured = {name: checked(f"measured {name}", measured[name], len(values)) for name, values in exact.items()}
+    measured = {name: checked(f"measured {name}", measured[name], np.size(values)) for name, values in exact.items()}
     largest = around(np.hstack([*exact.values(), *measured.values()]), margin=0)[1]
     traces, layout = [], framed(title, 360, margin={"t": 100}, legend={"y": 1.12, "x": -0.02}, annotations=[])
     circle = {"marker": {"color": INK, "size": 7, "symbol": "circle-open", "line": {"width": 1.5}}}
