@@ -276,28 +276,3 @@ def check_hashable(name: str, value: Any) -> None:
             f"{name} must be hashable, so that what is compiled for it serves again, got {type(value).__name__}: "
             f"{error}; make its class a dataclass(frozen=True) with hashable fields"
         ) from error
-
-
-def checked(name: str, values: Any, *shape: int | None) -> np.ndarray:
-    """Numbers to be drawn, as an array of this shape; None stands for any length but 0."""
-    try:
-        if np.iscomplexobj(values):
-            raise TypeError("complex numbers")
-        array = np.asarray(values, float)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} must be numbers, got {values!r:.80}; pass an array") from error
-    alike = array.ndim == len(shape) and all(w in (None, n) for n, w in zip(array.shape, shape, strict=True))
-    if not (alike and array.size):
-        rule = ", ".join("any" if wanted is None else str(wanted) for wanted in shape)
-        raise ValueError(f"{name} must have shape ({rule}), none empty, got {array.shape}; pass what belongs together")
-    return array
-
-
-def check_sets(sets: Any, n: int) -> None:
-    """Check that sets hold each of n features once; ValueError if not."""
-    try:
-        held = sorted(j for members in sets for j in members)
-    except TypeError:  # such as the features that have them
-        held = None
-    if held != list(range(n)):
-        raise ValueError(f"sets must hold each of {n} features, got {sets!r:.80}; take them from features.sets")

@@ -136,7 +136,7 @@ def many(draw, number):
     if draw is figures.lines:
         return draw(X, dict.fromkeys(names, X), **TEXTS)
     if draw is figures.stacked:
-        return draw("abc", dict.fromkeys(names, (1, 2, 3)), **TEXTS)
+        return draw([*"abc"], dict.fromkeys(names, (1, 2, 3)), **TEXTS)
     if draw is figures.trade:
         return draw(dict.fromkeys(names, TRADE["one"]), **TEXTS)
     if draw is figures.shares:
@@ -269,7 +269,7 @@ def test_a_histogram_counts_what_falls_into_each_bin():
     assert figure.layout.xaxis.range == (0, 3)
     assert figure.layout.yaxis.range == (0, pytest.approx(1.04 * 2))
     assert figures.histogram({"none": [np.nan]}, [0, 1], **TEXTS).figure().layout.yaxis.range == (0, 1.04)
-    with raises("edges must be two or more, got 1; a bin has two"):
+    with raises("edges must be two or more that rise, got [0.0]; a bin has two"):
         figures.histogram(values, [0], **TEXTS)
 
 

@@ -97,7 +97,13 @@ PICTURES = {
         {"feature", "", "training step"},
         {"feature", "loss", "share"},
     ),
-    "trade": ((TRADE,), {**TEXTS, "dashed": {"floor": 0.4}, "start": "begin", "label": "pqrs"}, 2, {"across"}, {"up"}),
+    "trade": (
+        (TRADE,),
+        {**TEXTS, "dashed": {"floor": 0.4}, "start": "begin", "label": [*"pqrs"]},
+        2,
+        {"across"},
+        {"up"},
+    ),
 }
 
 for path in sorted(Path(__file__).parent.glob("test_*.py")):

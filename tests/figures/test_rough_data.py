@@ -37,7 +37,7 @@ def lines(x, series, **options):
         ),
         (
             lambda: lines([1, 2], {"a": [1, 2]}, log="q"),
-            'log must be "", "x", "y" or "xy", got \'q\'; it names the axes that are logarithmic',
+            "log must be one of '', 'x', 'y', 'xy', got 'q'; pass one",
         ),
         (
             lambda: lines([1, 2], {"a": [1, 2]}, colors=["red"]),
@@ -102,10 +102,49 @@ def lines(x, series, **options):
             ),
             "x, delta, before and after must be of one length (n), got (3,), (3,), (2,), (3,); pass one sample",
         ),
+        (lambda: lines([1, 2], {"a": ["1", "2"]}), "series of a must be numbers, got ['1', '2']; pass an array"),
+        (lambda: lines([1, 2], {"a": [1, None]}), "series of a must be numbers, got [1, None]; pass an array"),
+        (lambda: lines([1, 2], {"a": [1, 1e38]}), "series of a must be below 1e+30, got 1e+38; scale it down"),
+        (lambda: lines([1, 2], [1, 2]), "series must be name -> value, got [1, 2]; pass a dict"),
+        (
+            lambda: lines([1, 2], {"a": [1, 2]}, y_range=(2, 1)),
+            "y_range must be finite and rise, got (2, 1); pass (low, high)",
+        ),
+        (lambda: lines([1, 2], {"a": [1, 2]}, y_range=(2,)), "y_range must be 2 values, got 1; pass a tuple"),
+        (lambda: lines([1, 2], {"a": [1, 2]}, markers="no"), "markers must be True or False, got 'no'; pass one"),
+        (lambda: lines([1, 2], {"a": [1, 2]}, title=3), "title must be a text, got 3; pass one"),
+        (
+            lambda: figures.stacked(["a"], {"k": [1.5]}, **TEXTS),
+            "each of counts of k must be an integer, got 1.5; pass one",
+        ),
+        (
+            lambda: figures.interference([1, 2], 0, title="t", limit=np.inf),
+            "limit must be below 1e+30, got inf; leave it out",
+        ),
+        (
+            lambda: figures.interference([1, 2], True, title="t", limit=1),
+            "feature must be an integer, got True; pass one",
+        ),
+        (
+            lambda: figures.histogram({"a": [1]}, [0, 2, 1], **TEXTS),
+            "edges must be two or more that rise, got [0.0, 2.0, 1.0]; a bin has two",
+        ),
+        (
+            lambda: figures.spectra({"a": [1, 2]}, {"a": [1]}, title="t"),
+            must("measured a", "2", "(1,)"),
+        ),
+        (
+            lambda: figures.outcome_map({"a": [["none"]]}, {}, [0.1], [0.2], title="t"),
+            "saving of a must be numbers, got None; pass an array",
+        ),
+        (
+            lambda: figures.outcome_map({"a": [["none"]]}, {"a": [[1]]}, [0.1, 0.2], [0.2], title="t"),
+            "outcomes must be tables of shape (2, 1), got others ['a']; pass attack -> table",
+        ),
     ],
 )
 def test_data_that_cannot_be_drawn_are_refused(call, message):
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+    with pytest.raises((ValueError, TypeError), match=f"^{re.escape(message)}$"):
         call()
 
 

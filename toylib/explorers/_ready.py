@@ -236,7 +236,8 @@ def robust(weights: "xr.DataArray | Params | Run | ArrayLike", *, axes: Axes | N
     def draw(kept: float = KEPT, **stops: Any) -> Drawing:
         W = values[written.position(stops)]
         least = kept * np.linalg.norm(W, axis=0).max()
-        count = f"{(np.linalg.norm(W, axis=0) > least).sum()} features kept" if np.isfinite(W).all() else "diverged"
+        number = int((np.linalg.norm(W, axis=0) > least).sum())
+        count = f"{number} feature{'s' * (number != 1)} kept" if np.isfinite(W).all() else "diverged"
         title = ": ".join(filter(None, [written.text(stops), count]))
         return represented(W, np.asarray(dimensionality(W)), title=title, kept=least)
 

@@ -1,12 +1,13 @@
 """Attacks in pictures: the interference they ride on, one input before and after, what training under them leaves."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from toylib._checks import check_finite, checked
+from toylib._checks import check_finite, check_real
+from toylib._drawable import checked, numbers, picture
 from toylib.figures._drawing import Drawing, f4
 from toylib.figures._layout import Panel, around, axis, band, every, framed, heatmap, level, panels
 from toylib.figures.style import (
@@ -23,8 +24,7 @@ from toylib.figures.style import (
     inked,
 )
 
-_COUNTED = 0.05
-_ALL, _MOST = 40, 24  # features: as many as are drawn all, and how many of more
+_COUNTED, _ALL, _MOST = 0.05, 40, 24  # entries that count; features: as many as are drawn all, and how many of more
 _ZERO = {"zeroline": True, "zerolinecolor": MUTED, "zerolinewidth": 1}
 # The panels of an attacked sample from top to bottom, which share the first one's x axis; title, standoff and format of
 # their y axes. These keep the titles in one line, although only the labels of the middle axis have minus signs.
@@ -35,23 +35,23 @@ _PANELS = (
 )
 _OUTCOMES = {"none": BACKGROUND, "reduced": BLUE_TINT, "eliminated": GREEN_TINT, "given up": ORANGE_TINT}
 """What training under attack can end in, as `robustness.outcome` says, and the colour of each."""
-_MATRIX, _BARS = Panel("", (0.0, 0.4), (0.0, 1.0)), Panel("2", (0.6, 1.0), (0.0, 1.0))
-"""Places for the two parts of what a model represents."""
+_MATRIX, _BARS = Panel("", (0.0, 0.4), (0.0, 1.0)), Panel("2", (0.6, 1.0), (0.0, 1.0))  # of what a model represents
 
 
+@picture
 def interference(row: ArrayLike, feature: int, *, title: str, limit: float) -> Drawing:
     """One row of WᵀW as bars: the feature's own entry, then the others from the largest to the smallest.
 
     Args:
         row: (n,), (WᵀW)_i.
         feature: i, counted from 0.
-        title: of the figure.
-        limit: the y axis reaches from -limit to limit.
+        title, limit: of the figure, whose y axis reaches from -limit to limit.
 
     Raises:
         ValueError: NaN or infinity in the row, which would count as no interference.
     """
     row = checked("row", row, None)
+    check_real("limit", limit, "it is the end of the axis", above=0)
     check_finite("row", row, "show a model that has not diverged")
     if not 0 <= feature < len(row):
         raise ValueError(f"feature must be a position in the row, from 0 to {len(row) - 1}, got {feature}; name one")
@@ -111,6 +111,7 @@ class Limits(NamedTuple):
         return cls(around(inputs), (-reach, reach), around(outputs))
 
 
+@picture
 def attacked_sample(
     x: ArrayLike, delta: ArrayLike, before: ArrayLike, after: ArrayLike, *, title: str, limits: Limits
 ) -> Drawing:
@@ -127,7 +128,7 @@ def attacked_sample(
         title: of the figure.
         limits: the y ranges.
     """
-    x, delta, before, after = (np.asarray(values, float) for values in (x, delta, before, after))
+    x, delta, before, after = (numbers("sample", values) for values in (x, delta, before, after))
     if not (x.shape == delta.shape == before.shape == after.shape and x.ndim == 1 and x.size):
         shapes = ", ".join(str(values.shape) for values in (x, delta, before, after))
         raise ValueError(f"x, delta, before and after must be of one length (n), got {shapes}; pass one sample")
@@ -176,6 +177,7 @@ def attacked_sample(
     return Drawing(traces, layout)
 
 
+@picture
 def represented(W: ArrayLike, dimensionality: ArrayLike, *, title: str, kept: float, ordered: bool = True) -> Drawing:
     """What a model represents: WᵀW, and the norm and dimensionality of every feature, the longest first in both.
 
@@ -213,8 +215,9 @@ def represented(W: ArrayLike, dimensionality: ArrayLike, *, title: str, kept: fl
     return Drawing([gram, bars, points], layout | _BARS.axes(axis(words, ends, showgrid=False), size))
 
 
+@picture
 def outcome_map(
-    outcomes: Mapping[str, ArrayLike],
+    outcomes: Mapping[str, Any],
     saving: Mapping[str, ArrayLike],
     densities: Sequence[float],
     norms: Sequence[float],
@@ -232,9 +235,11 @@ def outcome_map(
     Raises:
         ValueError: an outcome without a colour.
     """
-    known = list(_OUTCOMES)
+    known, shape = list(_OUTCOMES), (len(densities), len(norms))
     if unknown := {str(name) for table in outcomes.values() for name in np.ravel(table)} - set(known):
         raise ValueError(f"outcomes must be among {known}, got {sorted(unknown)}; take them from robustness.outcomes")
+    if odd := [name for name, table in outcomes.items() if np.shape(table) != shape] or [""] * (not outcomes):
+        raise ValueError(f"outcomes must be tables of shape {shape}, got others {odd}; pass attack -> table")
     steps = [(edge / len(known), color) for i, color in enumerate(_OUTCOMES.values()) for edge in (i, i + 1)]
     ends = {"x": [f"{norm:g}" for norm in norms], "y": [f"{density:g}" for density in densities]}
     look = {"zmin": -0.5, "zmax": len(known) - 0.5, "colorscale": steps, "showscale": False, "xgap": 1, "ygap": 1}
@@ -245,11 +250,10 @@ def outcome_map(
     margin, legend = {"l": 55, "r": 10, "t": 95, "b": 50}, {"y": 1 + 25 / (145 * rows), "x": -0.02}
     traces, layout = [], framed(title, 145 * rows + 145, margin=margin, annotations=[], legend=legend)
     for panel, (name, table) in zip(panels(len(outcomes), 2, (0.025, 0.22 / rows)), outcomes.items(), strict=True):
+        worth = checked(f"saving of {name}", saving.get(name), *shape)
         cells = {
             "z": np.array([[known.index(outcome) for outcome in line] for line in np.asarray(table)], np.int8),
-            "text": [
-                [f"{share:.1f}" for share in line] for line in np.round(np.asarray(saving[name], float), 1) + 0.0
-            ],  # no "-0.0"
+            "text": [[f"{share:.1f}" for share in line] for line in worth.round(1) + 0.0],  # no "-0.0"
             "customdata": np.asarray(table),
         }
         traces.append({"type": "heatmap", **ends, **look, **texts, **cells, **panel.refs})
@@ -268,6 +272,7 @@ def outcome_map(
     return Drawing(traces, layout)
 
 
+@picture
 def attacked_models(
     x: ArrayLike, outputs: Mapping[str, tuple[ArrayLike, ArrayLike]], *, title: str, limits: tuple[float, float]
 ) -> Drawing:

@@ -1,18 +1,21 @@
 """Curves, intervals and points over one axis."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from toylib._checks import checked
+from toylib._drawable import checked, picture
 from toylib.figures._drawing import Drawing, f4
 from toylib.figures._layout import Label, around, axis, band, beside, framed, level
 from toylib.figures.style import BACKGROUND, BLUE, MUTED, SYMBOLS, colors_of
 from toylib.reporting import Interval, Share
 
+Log = Literal["", "x", "y", "xy"]  # which axes are logarithmic
 
+
+@picture
 def lines(
     x: ArrayLike,
     series: Mapping[str, ArrayLike],
@@ -20,7 +23,7 @@ def lines(
     title: str,
     x_title: str,
     y_title: str,
-    log: str = "",
+    log: Log = "",
     dashed: Mapping[str, ArrayLike] | None = None,
     y_range: tuple[float, float] | None = None,
     markers: bool = False,
@@ -41,12 +44,10 @@ def lines(
         shaded: name -> first and last x of a stretch to shade.
 
     Raises:
-        ValueError: no series, more than five, or one of another length than x; on a logarithmic axis a value that is
-            not positive.
+        ValueError: no series, more than five, other lengths than x, or what a logarithmic axis cannot show.
     """
     x = checked("x", x, None)
     mode = "lines+markers" if markers or len(x) == 1 else "lines"  # a line through one point is not seen
-    _check_log(log)
     levels = {name: np.full(x.shape, y) if np.ndim(y) == 0 else y for name, y in (dashed or {}).items()}
     named = zip(series.items(), colors_of(series, colors), strict=True)
     curves = [(name, _as_long(x, name, y), color, mode, {"width": 2}) for (name, y), color in named]
@@ -70,6 +71,7 @@ def lines(
     return Drawing(traces, beside(layout, [Label.at_end(name, color, x, y, log) for name, y, color, *_ in curves]))
 
 
+@picture
 def shares(
     x: Sequence[float],
     series: Mapping[str, Sequence[Share]],
@@ -87,6 +89,7 @@ def shares(
     )
 
 
+@picture
 def means(
     x: Sequence[float],
     series: Mapping[str, Sequence[Interval]],
@@ -95,7 +98,7 @@ def means(
     x_title: str,
     y_title: str,
     y_range: tuple[float, float],
-    log: str = "x",
+    log: Log = "x",
     ticks: Sequence[float] | None = None,
     dashed: Mapping[str, float] | None = None,
     colors: Sequence[str] | None = None,
@@ -137,8 +140,8 @@ def _with_intervals(
     at, levels = checked("x", x, None), dashed or {}
     traces: list[dict[str, Any]] = []
     ends: list[Label] = []
-    _check_log(log)
     last = float(at.max() * aside ** ((len(series) - 1) / 2))  # the names begin beside the rightmost point
+    reach = around(np.array([at.min() / aside ** ((len(series) - 1) / 2), last]), log="x" in log, margin=0.02)
     for i, (color, (name, values)) in enumerate(zip(colors_of(series, colors), series.items(), strict=True)):
         y, low, high = (_as_long(at, name, [getattr(v, part) for v in values]) for part in ("value", "low", "high"))
         traces.append(
@@ -155,7 +158,6 @@ def _with_intervals(
         )
         ends.append(Label.at_end(name, color, np.where(at < at.max(), at, last), y, log))
     ends += [Label.at_end(name, MUTED, np.array([last]), np.array([y]), log) for name, y in levels.items()]
-    reach = around(np.array([at.min() / (last / at.max()), last]), log="x" in log, margin=0.02)
     layout = framed(
         title,
         400,
@@ -166,6 +168,7 @@ def _with_intervals(
     return Drawing(traces, beside(layout, ends))
 
 
+@picture
 def scatter(x: ArrayLike, y: ArrayLike, names: Sequence[str], *, title: str, x_title: str, y_title: str) -> Drawing:
     """Groups of points, one point per model, joined in their order by a line through the means of the groups.
 
@@ -190,8 +193,9 @@ def scatter(x: ArrayLike, y: ArrayLike, names: Sequence[str], *, title: str, x_t
     return Drawing(traces, beside(layout, ends))
 
 
+@picture
 def trade(
-    series: Mapping[str, tuple[Sequence[Interval], Sequence[Interval]]],
+    series: Mapping[str, tuple[ArrayLike, ArrayLike]],
     *,
     title: str,
     x_title: str,
@@ -203,17 +207,17 @@ def trade(
     """One quantity against another along a setting, with the intervals of both, one joined line of points per series.
 
     Args:
-        series: name -> (k intervals of x, k of y), at most five.
+        series: name -> (k intervals of x, k of y), value and ends of each, at most five.
         title, x_title, y_title: texts.
         dashed: name -> y of a dashed line.
         label: k texts, one for each point of a series, shown on hovering.
         start: what to write at the first point, which all series share.
     """
     points = {
-        name: (checked(f"x of {name}", x, None, 3), checked(f"y of {name}", y, len(x), 3))
+        name: (checked(f"x of {name}", x, None, 3), checked(f"y of {name}", y, np.shape(x)[0], 3))
         for name, (x, y) in series.items()
     }
-    hover = {"customdata": list(label), "hovertemplate": "%{customdata}: (%{x:.2f}, %{y:.3f})"} if label else {}
+    hover = {"customdata": list(label), "hovertemplate": "%{customdata}: (%{x:.2f}, %{y:.3f})"} if len(label) else {}
     traces = [
         {
             **_points(x[:, 0], y[:, 0]),
@@ -245,6 +249,7 @@ def trade(
     return Drawing(traces, {**layout, "annotations": notes})
 
 
+@picture
 def stacked(
     x: Sequence[str], counts: Mapping[str, Sequence[int]], *, title: str, x_title: str, y_title: str
 ) -> Drawing:
@@ -270,6 +275,7 @@ def stacked(
     return Drawing(traces, layout)
 
 
+@picture
 def histogram(
     values: Mapping[str, ArrayLike], edges: Sequence[float], *, title: str, x_title: str, y_title: str
 ) -> Drawing:
@@ -281,8 +287,8 @@ def histogram(
         title, x_title, y_title: texts.
     """
     ends = checked("edges", edges, None)
-    if len(ends) < 2:
-        raise ValueError(f"edges must be two or more, got {len(ends)}; a bin has two")
+    if len(ends) < 2 or not (np.diff(ends) > 0).all():
+        raise ValueError(f"edges must be two or more that rise, got {ends.tolist()!r:.60}; a bin has two")
     counts = {name: np.histogram(np.asarray(column, float), ends)[0] for name, column in values.items()}
     middles = f4((ends[1:] + ends[:-1]) / 2)
     traces = [
@@ -293,11 +299,6 @@ def histogram(
     highest = max(float(np.max([*counts.values()])), 1.0)
     layout = framed(title, 360, xaxis=across, yaxis=axis(y_title, (0, 1.04 * highest)))
     return Drawing(traces, {**layout, "margin": {"t": 80}, "barmode": "group", "bargap": 0.2, "legend": {"x": -0.02}})
-
-
-def _check_log(log: str) -> None:
-    if log not in ("", "x", "y", "xy"):
-        raise ValueError(f'log must be "", "x", "y" or "xy", got {log!r}; it names the axes that are logarithmic')
 
 
 def _points(x: ArrayLike, y: ArrayLike) -> dict[str, Any]:

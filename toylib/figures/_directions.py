@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import isotonic_regression
 
-from toylib._checks import check_sets, checked
+from toylib._drawable import check_sets, checked, picture
 from toylib.figures._adversarial import represented
-from toylib.figures._drawing import SILENT, Drawing, at, f4, segments, stroke
+from toylib.figures._drawing import SILENT, Drawing, at, between, f4, stroke
 from toylib.figures._layout import (
     EYE,
     SPACE,
@@ -48,6 +48,7 @@ class _Group(NamedTuple):
     members: list[int]
 
 
+@picture
 def directions(
     W: ArrayLike, sets: Sets, *, title: str, importance: ArrayLike | None = None, reach: float | None = None
 ) -> Drawing:
@@ -92,6 +93,7 @@ def directions(
     return Drawing(arrows(W, sets, groups, reach), layout)
 
 
+@picture
 def planes(
     Ws: Mapping[str, ArrayLike],
     sets: Sets,
@@ -166,15 +168,15 @@ def arrows(W: np.ndarray, sets: Sets, groups: Sequence[_Group], reach: float, si
     numbers = labels(W, color_of, reach, size)
     edges, antipodes = _bonds(W)
     of = {j: i for i, members in enumerate(sets) for j in members}
-    bars = stroke(_between(W, antipodes if numbers else []), "antipodal pair", FAINT, width=9 * size)
+    bars = stroke(between(W, antipodes if numbers else []), "antipodal pair", FAINT, width=9 * size)
     across = [(i, j) for i, j in edges if of[i] != of[j]]
-    traces = [bars, stroke(_between(W, across), "edge between sets", MUTED, width=1.5)]
+    traces = [bars, stroke(between(W, across), "edge between sets", MUTED, width=1.5)]
     for color in dict.fromkeys(color_of.values()):
         inner = [(i, j) for i, j in edges if of[i] == of[j] and color_of[i] == color]
-        traces.append(stroke(_between(W, inner), "edge of a set", color, width=3 * size))
+        traces.append(stroke(between(W, inner), "edge of a set", color, width=3 * size))
     with_center, norms = np.column_stack([W, np.zeros(m)]), np.linalg.norm(W, axis=0)
     for color, opacity, members in groups:
-        shafts = _between(with_center, [(n, j) for j in members])
+        shafts = between(with_center, [(n, j) for j in members])
         marker: dict[str, Any] = {"size": 5 if m == 3 or not numbers else 11 * size**0.5, "color": color}
         if m == 2:
             eighths = np.round(8 * np.degrees(np.arctan2(*W[:, members])))  # of a degree, which plotly's checks keep
@@ -200,11 +202,6 @@ def _bonds(W: np.ndarray) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]
     return [(int(live[i]), int(live[j])) for i, j in edges], [(int(live[i]), int(live[j])) for i, j in pairs]
 
 
-def _between(points: np.ndarray, pairs: Sequence[tuple[int, int]]) -> np.ndarray:
-    """Lines between points, as `segments` has them; a point that is nowhere if there are none."""
-    return segments(points, [(pair, True) for pair in pairs] or [((0, 0), False)])
-
-
 def labels(W: np.ndarray, color_of: Mapping[int, str], reach: float, size: float) -> list[dict[str, Any]]:
     """The numbers of what W (2 or 3, n) represents, off each other and outside of all, with lines to them; if they fit.
 
@@ -218,7 +215,7 @@ def labels(W: np.ndarray, color_of: Mapping[int, str], reach: float, size: float
     places[:, live] = _RING * reach * _spread(shown, _APART / size) if m == 2 else _ringed(shown, reach, size)
     away = places - W
     away = 0.06 * reach / size * away / np.maximum(np.linalg.norm(away, axis=0), 1e-30)
-    leaders = _between(np.hstack([W, places - away]), [(j, j + n) for j in range(n)])
+    leaders = between(np.hstack([W, places - away]), [(j, j + n) for j in range(n)])
     traces = [stroke(leaders, "to its label", FAINT, width=1)]
     for color in dict.fromkeys(color_of.values()):
         members = [j for j in range(n) if color_of[j] == color]
@@ -276,6 +273,7 @@ def _numbers(W: np.ndarray, groups: Sequence[_Group], title: str, reach: float) 
     return Drawing(traces, {**drawing.layout, "yaxis2": size, "annotations": notes})
 
 
+@picture
 def plateaus(Ss: Sequence[float], Ws: ArrayLike, *, title: str, levels: Mapping[str, float] | None = None) -> Drawing:
     """The dimensionality of every feature of many models over 1/(1 − S), with that of regular arrangements dashed.
 

@@ -101,6 +101,11 @@ def segments(W: np.ndarray, pairs: Iterable[tuple[Sequence[int], bool]]) -> np.n
     return with_gap[:, [k for pair, shown in pairs for k in ((*pair, -1) if shown else (-1, -1, -1))]]
 
 
+def between(points: np.ndarray, pairs: Sequence[tuple[int, int]]) -> np.ndarray:
+    """Lines between points, as `segments` has them; a point that is nowhere if there are none."""
+    return segments(points, [(pair, True) for pair in pairs] or [((0, 0), False)])
+
+
 def stroke(points: np.ndarray, name: str, color: str, *, width: float, dash: str = "solid") -> dict[str, Any]:
     """A trace of lines between points, with gaps, that takes no part in hovering."""
     line = {"color": color, "width": width, "dash": dash}
@@ -185,7 +190,8 @@ def _told_apart(values: Sequence[Any]) -> list[str]:
     exact = (d for d in range(10) if np.allclose(numbers, numbers.round(d), rtol=0, atol=1e-10))
     differ = (d for d in range(2, 10) if len({*numbers.round(d)}) == len(numbers))
     decimals = next(exact, next(differ, 9))
-    return [f"{number:,.{max(decimals, 2) if decimals else 0}f}" for number in numbers]
+    texts = [f"{number:,.{max(decimals, 2) if decimals else 0}f}" for number in numbers]
+    return texts if len({*texts}) == len({*numbers}) else [repr(number) for number in numbers.tolist()]
 
 
 def frames(

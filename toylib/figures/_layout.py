@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from toylib._checks import check_real, checked
+from toylib._checks import check_real
+from toylib._drawable import checked
 from toylib.figures._drawing import f4
 from toylib.figures.style import DIVERGING, FAINT, LABELS, MUTED, THEME, WIDTH
 
@@ -214,7 +215,6 @@ def names(
         limits: of the y axis; beyond them a label stands at the edge.
         height: of the axes, in pixels.
         lefts: where the labels begin, in pixels.
-        font: besides the colour.
         rest: further properties of each annotation.
     """
     low, high = limits

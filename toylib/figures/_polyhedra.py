@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from toylib._checks import check_real, check_sets, checked
+from toylib._checks import check_real
+from toylib._drawable import check_sets, checked, picture
 from toylib.figures._directions import arrows, directions, grouped, labels, planes
 from toylib.figures._drawing import SILENT, Drawing, at, f4, segments, stroke
 from toylib.figures._layout import (
@@ -43,6 +44,7 @@ _Series = Mapping[str, tuple[np.ndarray, str]]
 """Curves of a panel: name -> values, colour."""
 
 
+@picture
 def polyhedron(W: ArrayLike, sets: Sets, *, title: str, reach: float | None = None) -> Drawing:
     """The columns of W (m, n) in hidden space: one colour per set, edges between neighbours, antipodal pairs dashed.
 
@@ -67,6 +69,7 @@ def polyhedron(W: ArrayLike, sets: Sets, *, title: str, reach: float | None = No
     return Drawing(_polyhedron(W, sets, _facing(W, sets), reach, 1.0), layout)
 
 
+@picture
 def stages(Ws: Mapping[str, ArrayLike], sets: Sets, *, title: str, reach: float | None = None) -> Drawing:
     """Several models of one size side by side, seen from the same side, as `polyhedron` shows one; name -> W (m, n).
 
@@ -89,6 +92,7 @@ def stages(Ws: Mapping[str, ArrayLike], sets: Sets, *, title: str, reach: float 
     return Drawing(traces, layout)
 
 
+@picture
 def story(
     run: Trajectory,
     sets: Sets,
@@ -134,18 +138,11 @@ def story(
     loss_range = loss_range or (0.5 * float(seen.min()), 1.5 * float(seen[0]))
     # Once the sets have opened, three directions are alike, and which two are the strongest is chance.
     collapsed = run.steps <= max((phase.last for phase in run.phases if phase.name[0] in "AB"), default=-1)
-    curves: list[tuple[str, tuple[float, float], _Series]] = [
-        ("loss", loss_range, {"model": (run.losses, INK), **twins}),
-        (
-            "share",
-            (-0.03, 1.03),
-            {
-                "PCA overlap": (np.where(collapsed, run.overlap, np.nan), INK),
-                "energy in sets": (run.within_energy, green),
-                "twist / 60°": (run.twist / 60, pink),
-            },
-        ),
-    ]
+    shares = {"PCA overlap": (np.where(collapsed, run.overlap, np.nan), INK)}
+    shares |= {"energy in sets": (run.within_energy, green), "twist / 60°": (run.twist / 60, pink)}
+    losses: _Series = {"model": (run.losses, INK), **twins}
+    curves: list[tuple[str, tuple[float, float], _Series]]
+    curves = [("loss", loss_range, losses), ("share", (-0.03, 1.03), shares)]
     reach = room(reach, run.weights)
     gram = heatmap(W.T @ W, 1.0, colorbar={"x": 1.0, "len": 0.32, "y": 0.78, "tickvals": [-1, 0, 1]})
     traces = [*_part(W, sets, reach, _PLANE), gram]
@@ -160,6 +157,7 @@ def story(
     return Drawing(traces, _story_layout(run, f"{title}: step {step:,}", curves, levels, reach))
 
 
+@picture
 def branches(W: ArrayLike, sets: Sets, *, height: float, title: str, reach: float | None = None) -> Drawing:
     """Topology beside geometry: the dendrogram of W's columns, and the columns in space or the cosines between them.
 

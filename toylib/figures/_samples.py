@@ -6,20 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from toylib._checks import checked
+from toylib._drawable import checked, picture
 from toylib.figures._drawing import Drawing, f4
-from toylib.figures._layout import (
-    Label,
-    Panel,
-    around,
-    axis,
-    band,
-    framed,
-    heatmap,
-    level,
-    names,
-    panels,
-)
+from toylib.figures._layout import Label, Panel, around, axis, band, framed, heatmap, level, names, panels
 from toylib.figures.style import BACKGROUND, BLUE, BLUE_TINT, FAINT, INK, MUTED, SET_COLORS, SYMBOLS, colors_of
 
 _SHARES, _CURVES = Panel("", (0.0, 1.0), (0.57, 1.0)), Panel("2", (0.0, 1.0), (0.0, 0.47))
@@ -32,6 +21,7 @@ _LINKED = (
 """Places for two curves, one above the other, and for their scatter."""
 
 
+@picture
 def gallery(samples: Mapping[str, tuple[ArrayLike, Sequence[Sequence[int]]]], *, title: str) -> Drawing:
     """Samples of several distributions as pictures: one row per feature, one column per sample, darker where larger.
 
@@ -68,13 +58,16 @@ def gallery(samples: Mapping[str, tuple[ArrayLike, Sequence[Sequence[int]]]], *,
     return Drawing(traces, layout)
 
 
+@picture
 def spectra(exact: Mapping[str, ArrayLike], measured: Mapping[str, ArrayLike], *, title: str) -> Drawing:
     """Covariance spectra, largest eigenvalue first: closed form as bars, measured as points. name -> (n,) for both."""
     if not exact or exact.keys() != measured.keys():
         raise ValueError(
             f"spectra must have the same names, got {', '.join(exact)} and {', '.join(measured)}; pass both of each"
         )
-    largest = max(np.max(values) for values in (*exact.values(), *measured.values()))
+    exact = {name: checked(f"spectrum of {name}", values, None) for name, values in exact.items()}
+    measured = {name: checked(f"measured {name}", measured[name], np.size(values)) for name, values in exact.items()}
+    largest = around(np.hstack([*exact.values(), *measured.values()]), margin=0)[1]
     traces, layout = [], framed(title, 360, margin={"t": 100}, legend={"y": 1.12, "x": -0.02}, annotations=[])
     circle = {"marker": {"color": INK, "size": 7, "symbol": "circle-open", "line": {"width": 1.5}}}
     for panel, name in zip(panels(len(exact), len(exact), (0.03, 0)), exact, strict=True):
@@ -90,6 +83,7 @@ def spectra(exact: Mapping[str, ArrayLike], measured: Mapping[str, ArrayLike], *
     return Drawing(traces, layout)
 
 
+@picture
 def matrices(named: Mapping[str, ArrayLike], *, title: str, x_title: str, y_title: str, limit: float = 1.0) -> Drawing:
     """Signed matrices side by side, -limit orange, 0 white, limit blue. name -> (rows, columns)."""
     if not named:
@@ -106,6 +100,7 @@ def matrices(named: Mapping[str, ArrayLike], *, title: str, x_title: str, y_titl
     return Drawing(traces, layout)
 
 
+@picture
 def graded(
     named: Mapping[str, ArrayLike],
     rows: Sequence[str],
@@ -125,7 +120,7 @@ def graded(
     Raises:
         ValueError: no table, or one of another shape.
     """
-    if not (named and rows and columns):
+    if not (named and len(rows) and len(columns)):
         sizes = f"{len(named)} tables of {len(rows)} rows and {len(columns)} columns"
         raise ValueError(f"there must be at least one table with a number, got {sizes}; pass name -> table")
     size, wide = 24 * len(rows), 6.5 * max(map(len, rows))
@@ -147,6 +142,7 @@ def graded(
     return Drawing(traces, layout)
 
 
+@picture
 def linked(
     x: ArrayLike,
     above: tuple[str, ArrayLike],
@@ -197,6 +193,7 @@ def linked(
     return Drawing(traces, layout | _LINKED[2].axes(axis(first, high), axis(second, far)))
 
 
+@picture
 def blocks(
     table: ArrayLike,
     groups: Mapping[str, int],
@@ -238,6 +235,7 @@ def blocks(
     return Drawing([trace], layout)
 
 
+@picture
 def phase_diagram(
     x: ArrayLike,
     shares: Mapping[str, ArrayLike],
@@ -309,6 +307,7 @@ def phase_diagram(
     height = (_CURVES.y[1] - _CURVES.y[0]) * (_HEIGHT - _TOP - _BOTTOM)
     right = {"xref": "x2 domain", "x": 1, "xshift": 6, "yref": "y2"}
     layout["annotations"] = names(ends, heights, height, [0.0] * len(ends), font={"size": 12}, **right)
+    around(np.array([at[0], *np.ravel([*(shaded or {}).values()])]), log=True)  # refuses what is not positive
     for name, stretch in (shaded or {}).items():
         layout["annotations"].append(_CURVES.text(name, x=float(np.log10(stretch).mean()), xref="x2"))
     layout["shapes"] = [

@@ -112,6 +112,6 @@ def colors_of(series: Mapping[str, Any], chosen: Sequence[str] | None = None) ->
         raise ValueError(f"a figure must have one to {len(colors)} series, got {len(series)}; {remedy}")
     if chosen is not None and len(chosen) != len(series):
         raise ValueError(f"colors must be one per series, got {len(chosen)} for {len(series)}; name one for each")
-    if odd := [color for color in chosen or () if color not in LABELS]:
+    if odd := [color for color in chosen or () if str(color) not in LABELS]:
         raise ValueError(f"colors must be those of figures.style that have labels, got {odd[0]!r}; try style.BLUE")
     return chosen or colors[: len(series)]

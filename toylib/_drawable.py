@@ -1,0 +1,139 @@
+"""Checks of what is to be drawn: arguments by what their annotations say, and numbers by their shape.
+
+A picture of bad data would be empty or wrong rather than fail, so each checks its arguments before it draws.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cache, wraps
+from types import NoneType, UnionType
+from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+_LARGEST = 1e30  # what is made of it stays within single precision
+_NAMES = {str: "a text", bool: "True or False", int: "an integer", float: "a number"}
+
+
+def picture(draw: Callable[_P, _R]) -> Callable[_P, _R]:
+    """A function that checks its arguments by its annotations, then draws.
+
+    Numbers, arrays of them, texts, flags, sequences, mappings and ranges (tuples of two floats, finite, the second
+    larger) are checked, and what these hold; a number may be NaN, which stands for a gap.
+
+    Raises:
+        TypeError, ValueError: by the function that is returned, of an argument that is something else.
+    """
+
+    @wraps(draw)
+    def checking(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        kinds = _kinds(draw)
+        for name, value in {**dict(zip(kinds, args, strict=False)), **kwargs}.items():
+            if name in kinds:  # else Python says that there is no such argument
+                _check(name, value, kinds[name])
+        return draw(*args, **kwargs)
+
+    return checking
+
+
+@cache
+def _kinds(draw: Callable[..., Any]) -> dict[str, Any]:
+    """What each argument is annotated with, in order."""
+    return {name: kind for name, kind in get_type_hints(draw).items() if name != "return"}
+
+
+def _check(name: str, value: Any, kind: Any) -> None:
+    """Check one argument, or a part of it, by its annotation."""
+    origin, parts = get_origin(kind), get_args(kind)
+    if kind is Any:
+        return
+    if origin in (Union, UnionType):
+        if value is None and NoneType in parts:
+            return
+        if {*get_args(ArrayLike)} <= {*parts}:
+            numbers(name, value)
+        else:
+            _check(name, value, next(part for part in parts if part is not NoneType))
+    elif origin is Literal:
+        if not (isinstance(value, str) and value in parts):
+            raise ValueError(f"{name} must be one of {', '.join(map(repr, parts))}, got {value!r:.80}; pass one")
+    elif origin is tuple:
+        _held(name, value, Sequence, f"{len(parts)} values", "pass a tuple")
+        if len(value) != len(parts):
+            raise ValueError(f"{name} must be {len(parts)} values, got {len(value)}; pass a tuple")
+        for part, its_kind in zip(value, parts, strict=True):
+            _check(name, part, its_kind)
+        if parts == (float, float) and not (np.isfinite(value).all() and value[0] < value[1]):
+            raise ValueError(f"{name} must be finite and rise, got {value!r:.80}; pass (low, high)")
+    elif origin is Mapping or (origin and issubclass(origin, Mapping)):
+        _held(name, value, Mapping, "name -> value", "pass a dict")
+        for key, part in value.items():
+            _check(f"{name} of {key}", part, parts[1])
+    elif origin is Sequence or (origin and issubclass(origin, Sequence)):
+        _held(name, value, Sequence, "a sequence", "pass a list")
+        for part in value if parts[0] is not str else ():  # what is no text is written as one
+            _check(f"each of {name}", part, parts[0])
+    elif kind in _NAMES:
+        _scalar(name, value, kind)
+    elif isinstance(kind, type) and not isinstance(value, kind):
+        raise TypeError(f"{name} must be {kind.__name__}, got {value!r:.80}; pass one")
+    elif hasattr(kind, "_fields"):
+        for field, its_kind in _kinds(kind).items():
+            _check(f"{field} of {name}", getattr(value, field), its_kind)
+
+
+def _held(name: str, value: Any, kind: type, rule: str, remedy: str) -> None:
+    """Check that a value holds others: a mapping, or a sequence or array of any kind, but not a text."""
+    several = kind is Sequence and isinstance(value, Collection) and not isinstance(value, str | Mapping)
+    if not (several or (isinstance(value, kind) and not isinstance(value, str))):
+        raise TypeError(f"{name} must be {rule}, got {value!r:.80}; {remedy}")
+
+
+def _scalar(name: str, value: Any, kind: type) -> None:
+    """Check a text, a flag or a number, of NumPy, JAX or xarray too; a flag is no number."""
+    if kind is str:
+        right = isinstance(value, str)
+    else:
+        array = np.asarray(value) if np.isscalar(value) or hasattr(value, "dtype") else np.empty(1)
+        right = array.ndim == 0 and array.dtype.kind in ("b" if kind is bool else "iuf")
+        right = right and (kind is not int or float(array).is_integer())
+    if not right:
+        raise TypeError(f"{name} must be {_NAMES[kind]}, got {value!r:.80}; pass one")
+    if kind is float and abs(float(value)) > _LARGEST:
+        raise ValueError(f"{name} must be below {_LARGEST:g}, got {value}; leave it out")
+
+
+def numbers(name: str, values: Any) -> np.ndarray:
+    """An array of real numbers below 1e30, with NaN for infinity; TypeError or ValueError if not."""
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind in "cOSUMm":
+            raise TypeError(f"{array.dtype}")
+        array = array.astype(float)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must be numbers, got {values!r:.80}; pass an array") from error
+    if (large := np.isfinite(array) & (np.abs(array) > _LARGEST)).any():
+        raise ValueError(f"{name} must be below {_LARGEST:g}, got {array[large].flat[0]:g}; scale it down")
+    return np.where(np.isinf(array), np.nan, array)
+
+
+def checked(name: str, values: Any, *shape: int | None) -> np.ndarray:
+    """Numbers to be drawn, as an array of this shape; None stands for any length but 0."""
+    array = numbers(name, values)
+    alike = array.ndim == len(shape) and all(w in (None, n) for n, w in zip(array.shape, shape, strict=True))
+    if not (alike and array.size):
+        rule = ", ".join("any" if wanted is None else str(wanted) for wanted in shape)
+        raise ValueError(f"{name} must have shape ({rule}), none empty, got {array.shape}; pass what belongs together")
+    return array
+
+
+def check_sets(sets: Any, n: int) -> None:
+    """Check that sets hold each of n features once; ValueError if not."""
+    try:
+        held = sorted(j for members in sets for j in members)
+    except TypeError:  # such as the features that have them
+        held = None
+    if held != list(range(n)):
+        raise ValueError(f"sets must hold each of {n} features, got {sets!r:.80}; take them from features.sets")
