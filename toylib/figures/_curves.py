@@ -46,8 +46,7 @@ def lines(
     Raises:
         ValueError: no series, more than five, other lengths than x, or what a logarithmic axis cannot show.
     """
-    x = checked("x", x, None)
-    mode = "lines+markers" if markers or len(x) == 1 else "lines"  # a line through one point is not seen
+    x, mode = checked("x", x, None), "lines+markers" if markers or np.size(x) == 1 else "lines"  # one point has no line
     levels = {name: np.full(x.shape, y) if np.ndim(y) == 0 else y for name, y in (dashed or {}).items()}
     named = zip(series.items(), colors_of(series, colors), strict=True)
     curves = [(name, _as_long(x, name, y), color, mode, {"width": 2}) for (name, y), color in named]
