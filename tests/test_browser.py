@@ -217,7 +217,7 @@ def check_samples(lab: Lab) -> None:
 
 def check_story(lab: Lab) -> None:
     """Notebook 2: polyhedron, Gram matrix and losses are those of the run that the sliders name."""
-    corners, gram, losses = 3, 7, 8  # traces: vertices of set 1, heat map, loss of the model
+    corners, gram, losses = 3, 10, 11  # traces: vertices of set 1, heat map, loss of the model
 
     def shown(weights: str, of: str = "run") -> dict:
         W = np.array(lab.evaluate(weights))
@@ -319,7 +319,7 @@ def check_robust(lab: Lab) -> None:
 
 def check_rule(lab: Lab) -> None:
     """Notebook 5: lines have the middle points that the sliders name, and antipodes are those of the better 3-cycle."""
-    set_1, set_2 = (3, 17), (5, 19)  # traces: corners of the sets, of the lines and of the octahedron
+    set_1, set_2 = (3, 23), (5, 25)  # traces: corners of the sets, of the lines and of the octahedron
 
     def shown(first: float, second: float) -> dict:
         lines = [0.5 * (np.array([-1, middle, 1]) - middle / 3) for middle in (first, second)]

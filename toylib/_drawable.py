@@ -55,7 +55,8 @@ def _check(name: str, value: Any, kind: Any) -> None:
         if {*get_args(ArrayLike)} <= {*parts}:
             numbers(name, value)
         else:
-            _check(name, value, next(part for part in parts if part is not NoneType))
+            given = (part for part in parts if isinstance(part, type) and isinstance(value, part))
+            _check(name, value, next(given, next(part for part in parts if part is not NoneType)))
     elif origin is Literal:
         if not (isinstance(value, str) and value in parts):
             raise ValueError(f"{name} must be one of {', '.join(map(repr, parts))}, got {value!r:.80}; pass one")

@@ -73,7 +73,7 @@ def lines(
 @picture
 def shares(
     x: Sequence[float],
-    series: Mapping[str, Sequence[Share]],
+    series: Mapping[str, Sequence[Share | Interval]],
     *,
     title: str,
     x_title: str,
@@ -91,7 +91,7 @@ def shares(
 @picture
 def means(
     x: Sequence[float],
-    series: Mapping[str, Sequence[Interval]],
+    series: Mapping[str, Sequence[Interval | Share]],
     *,
     title: str,
     x_title: str,
@@ -106,7 +106,7 @@ def means(
 
     Args:
         x: (k,).
-        series: name -> k intervals.
+        series: name -> k intervals, or shares.
         title, x_title, y_title: texts.
         y_range: fixed range of the y axis, in its units.
         log: which axes are logarithmic: "", "x", "y" or "xy"; a setting on a logarithmic axis is positive.
@@ -123,7 +123,7 @@ def means(
 
 def _with_intervals(
     x: Sequence[float],
-    series: Mapping[str, Sequence[Share] | Sequence[Interval]],
+    series: Mapping[str, Sequence[Share | Interval]],
     texts: tuple[str, str, str],
     y_range: tuple[float, float],
     colors: Sequence[str] | None,
