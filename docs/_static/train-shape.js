@@ -81,7 +81,8 @@ const Shape = {
     return Number.isNaN(angle) ? "other" : angle < 20 ? "prism" : angle < 40 ? "twisted" : "antiprism";
   },
 
-  // Pairs of live features: antipodal ones, and edges. In a plane an edge has all others on one side.
+  // Pairs of live features: antipodal ones, each the most opposite of the other, and edges. In a plane an edge has all
+  // others on one side.
   pairs(columns, sets) {
     const { dot, norm } = Shape, lengths = columns.map(norm), most = Math.max(...lengths, 1e-12);
     const of = columns.map((_, j) => sets.findIndex((members) => members.includes(j)));
@@ -91,13 +92,19 @@ const Shape = {
       const sides = columns.filter((_, k) => live[k] && k !== i && k !== j).map((c) => side(columns[i], columns[j], c));
       return sides.every((s) => s > 0) || sides.every((s) => s < 0);
     };
+    const cosine = (i, j) => dot(columns[i], columns[j]) / lengths[i] / lengths[j];
+    const opposite = columns.map((_, i) => {
+      const others = [...columns.keys()].filter((j) => j !== i && live[j]);
+      return others.reduce((best, j) => (best === undefined || cosine(i, j) < cosine(i, best) ? j : best), undefined);
+    });
     const found = { antipodes: [], edges: [] };
     for (let i = 0; i < columns.length; i++)
       for (let j = i + 1; j < columns.length; j++) {
         if (!live[i] || !live[j]) continue;
-        const cosine = dot(columns[i], columns[j]) / lengths[i] / lengths[j], same = of[i] === of[j];
-        if (cosine < -0.9) found.antipodes.push([i, j, same ? of[i] : -1]);
-        else if (columns[i].length === 2 ? outer(i, j) : same || cosine > -0.5)
+        const same = of[i] === of[j], apart = cosine(i, j);
+        if (apart < -0.9) {
+          if (opposite[i] === j && opposite[j] === i) found.antipodes.push([i, j, same ? of[i] : -1]);
+        } else if (columns[i].length === 2 ? outer(i, j) : same || apart > -0.5)
           found.edges.push([i, j, same ? of[i] : -1]);
       }
     return { ...found, live };

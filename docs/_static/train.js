@@ -13,7 +13,7 @@
     lines: "one set is a line",
     prism: "two triangles",
     twisted: "the triangles turn",
-    other: "in between",
+    other: "no shape with a name",
   };
   const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
   const core = trainCore();

@@ -139,7 +139,7 @@ class Run(NamedTuple):
             FileNotFoundError: there is none.
         """
         path, names = checked_path("path", path), ("W", "b", *cls._fields[1:])
-        check_size("memory", memory, remedy="it bounds the bytes of the arrays that are read")
+        check_size("memory", memory, most=2**63 - 1, remedy="it bounds the bytes of the arrays that are read")
         try:
             with path.open("rb") as file, ZipFile(file) as archive:
                 size = sum(_declared(archive, f"{name}.npy") for name in names)
