@@ -149,7 +149,7 @@ def test_shared_pairs_take_a_share_that_exists(within, n_sets, set_size, message
         theory.shared_pairs(within, n_sets=n_sets, set_size=set_size)
 
 
-@pytest.mark.parametrize("name", ["W", "b", "radius"])
+@pytest.mark.parametrize("name", ["W", "b"])
 def test_silent_gains_keep_nan(name):
     arguments = {"W": np.eye(2, 3), "b": np.zeros(3), "radius": 0.1}
     assert np.isnan(theory.silent_gains(**arguments | {name: arguments[name] * np.nan})).all()
@@ -279,5 +279,5 @@ def test_silent_gains_take_a_bias_for_each_feature(W, b, source, message):
 
 
 def test_silent_gains_take_one_radius():
-    with pytest.raises(ValueError, match=r"^radius must be one norm, got shape \(3,\); call it once for each"):
+    with pytest.raises(ValueError, match=r"^radius must be a scalar, got shape \(3,\); .* call it once per value"):
         theory.silent_gains(np.eye(2, 3), np.zeros(3), np.ones(3))

@@ -290,7 +290,7 @@ GROWS = "a mode of strength 0 never grows, and one of 1 is grown"
             f"b {REAL} complex128; convert it first",
         ),
         (
-            lambda: theory.silent_gains(np.inf * MODEL, MODEL[0], 1),
+            lambda: theory.one_feature_gains(np.inf * MODEL, MODEL[0]),
             ValueError,
             "W must be finite, got NaN or infinity in 18 of 18 entries; leave out what diverged, and say so",
         ),

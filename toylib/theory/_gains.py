@@ -36,14 +36,14 @@ def silent_gains(W: np.ndarray, b: np.ndarray, radius: float, *, source: np.ndar
         source: (..., k, n), with the same features in the same order; leading axes broadcast. W by default.
 
     Returns:
-        (..., n), 0 for a feature that is dead in the source.
+        (..., n), 0 for a feature that is dead in the source, NaN for a model that diverged.
 
     Raises:
-        ValueError, TypeError: a source of other features, a bias that is missing, more than one radius, values that
-            are not finite, or traced.
+        ValueError, TypeError: a source of other features, a bias that is missing, more than one radius, or values that
+            are no real numbers, or traced.
     """
-    W, b = _finite("W", W), _finite("b", b)
-    made_on = W if source is None else _finite("source", source)
+    W, b = on_host("W", W), on_host("b", b)
+    made_on = W if source is None else on_host("source", source)
     if W.ndim < 2 or made_on.ndim < 2 or made_on.shape[-1] != W.shape[-1]:
         raise ValueError(
             f"source must have the features of W {W.shape}, got shape {made_on.shape}; pass a model of the same data"
