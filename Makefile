@@ -14,8 +14,7 @@ ON_ALL_CORES := -n auto --dist loadfile
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help lab test lint unit browser faults nbval notebooks parameters pictures results bench bench-peers site lock \
-	audit newest clean
+.PHONY: help lab test lint unit browser faults nbval notebooks parameters pictures results bench bench-peers site lock audit newest clean
 # Nothing but .venv is imported from.
 unexport PYTHONPATH
 

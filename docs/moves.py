@@ -127,7 +127,8 @@ def moves(explorer: Explorer) -> dict[str, Any]:
     keys, columns = [], []
     for t, name in places:
         parts = [(drawing.layout if t is None else drawing.data[t]).get(name) for drawing in drawings]
-        for key, texts in _leaves((t, name), parts):
+        in_space = t is not None and drawings[0].data[t].get("type") == "scatter3d"
+        for key, texts in _leaves((t, name), parts, decimals=2 if in_space else None):
             keys.append(key)
             columns.append([numbers.setdefault(text, len(numbers)) for text in texts])
     return {
@@ -142,7 +143,9 @@ def moves(explorer: Explorer) -> dict[str, Any]:
     }
 
 
-def _leaves(key: tuple[Any, ...], parts: list[Any]) -> Iterator[tuple[tuple[Any, ...], list[str]]]:
+def _leaves(
+    key: tuple[Any, ...], parts: list[Any], decimals: int | None
+) -> Iterator[tuple[tuple[Any, ...], list[str]]]:
     """Yield what differs between alike parts of drawings: where it is in them, and as the JSON of each."""
     first = parts[0]
     if isinstance(first, dict) and all(isinstance(part, dict) and part.keys() == first.keys() for part in parts):
@@ -150,18 +153,19 @@ def _leaves(key: tuple[Any, ...], parts: list[Any]) -> Iterator[tuple[tuple[Any,
     elif all(isinstance(p, list) and len(p) == len(first) > 0 and isinstance(p[0], dict) for p in parts):
         names = [*range(len(first))]
     else:
-        texts = [json.dumps(_short(part), separators=(",", ":")) for part in parts]
+        texts = [json.dumps(_short(part, decimals), separators=(",", ":")) for part in parts]
         if len({*texts}) > 1:
             yield key, texts
         return
     for name in names:
-        yield from _leaves((*key, name), [part[name] for part in parts])
+        yield from _leaves((*key, name), [part[name] for part in parts], decimals)
 
 
-def _short(value: Any) -> Any:
+def _short(value: Any, decimals: int | None = None) -> Any:
     """A part of a drawing as JSON; numbers of arrays to three digits, because an axis may be logarithmic.
 
-    A matrix becomes bytes, in units of a 127th of the largest, and `figures.js` makes it a matrix again.
+    Coordinates in space, whose axes go beyond 1, have so many decimals instead: half a pixel at most. A matrix becomes
+    bytes, in units of a 127th of the largest, and `figures.js` makes it a matrix again.
     """
     if isinstance(value, np.ndarray) and value.dtype.kind == "f":
         if value.ndim == 2 and np.isfinite(value).all():
@@ -169,7 +173,7 @@ def _short(value: Any) -> Any:
             whole = np.rint(127 * value / largest).astype(np.int8)
             packed = base64.b64encode(whole.tobytes()).decode()
             return {"packed": packed, "unit": largest / 127, "columns": value.shape[1]}
-        return _plain(value.tolist())
+        return _plain((value if decimals is None else value.astype(float).round(decimals)).tolist())
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     if isinstance(value, dict):

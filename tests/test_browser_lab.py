@@ -108,7 +108,7 @@ def test_explorers_on_the_site_show_what_is_stored(context, site):
         figure = moved(reader, "code-explore", first_middle=1, second_middle=4)
         lines = [0.5 * (np.array([-1, middle, 1]) - middle / 3) for middle in (-0.8, -0.5)]
         low = np.radians([60, 180, 300])
-        expected = {(3, "z"): lines[0], (5, "z"): lines[1], (19, "x"): np.sqrt(2 / 3) * np.cos(low)}
+        expected = {(3, "z"): lines[0], (5, "z"): lines[1], (25, "x"): np.sqrt(2 / 3) * np.cos(low)}
         reader.wait_for_data(reader.plot(figure), expected, atol=0.005)
 
         reader.open("3_adversarial_attacks")
