@@ -183,6 +183,10 @@ def test_geometry_of_one_run_has_its_steps_alone():
     assert now.layout.title.text == "S = 0.7: step 6"
     assert "linear twin" not in [trace.name for trace in now.data]
     np.testing.assert_array_equal(curve(now, "model").y, np.float32(run.losses))
+    last = run._replace(**{name: getattr(run, name)[1:] for name in ("steps", "losses", "weights", "biases")})
+    alone = figure(explorers.geometry(last, SIX, S=0.7))
+    assert curve(alone, "model").mode == "markers"
+    assert alone.layout.xaxis2.range[0] < np.log10(6) <= alone.layout.xaxis2.range[1]
     with raises("S must be given where it is no axis, got none; pass what the models were trained at"):
         explorers.geometry(run, SIX)
     with raises("models must be of the 4 features given, got W of 6; pass the features that they were trained on"):
@@ -494,6 +498,7 @@ def test_robust_at_every_stop_compiles_nothing(compiled):
         assert title.endswith(f": {kept.sum()} features kept" if kept.sum() != 1 else ": 1 feature kept")
         seen.add(title)
         axes.add((now.layout.xaxis2.range, now.layout.yaxis2.range))
+        assert now.layout.yaxis2.range[1] > norms.max()
     assert len(seen) == 24
     assert len(axes) == 1
     assert compiled == []
@@ -510,6 +515,7 @@ def test_robust_takes_any_dimensions():
     run = train_ensemble(SIX, [0.5], KEY[None], n_hidden=2, n_steps=4, snapshots=(0, 4), population=True).member(0, 0)
     stepped = explorers.robust(run)
     assert labels_of(stepped) == [["0", "4"]]
+    assert stepped.sliders["step"].value == 1  # trained
     assert player(stepped).slider is stepped.sliders["step"]
 
 
@@ -539,6 +545,9 @@ def test_robust_says_which_model_diverged():
     sick = TRAINED.where(TRAINED.norm != TRAINED.norm[0])
     shown = explorers.robust(sick)
     assert figure(shown).layout.title.text.endswith(": diverged")
+    layout = figure(shown).layout
+    assert layout.annotations[1].text == "diverged: W is not finite"
+    assert layout.shapes[0].y0 == layout.shapes[0].y1 < layout.yaxis2.range[0]  # no threshold
     shown.sliders["norm"].index = 1
     assert figure(shown).layout.title.text.endswith(" features kept")
 

@@ -43,6 +43,8 @@ def test_a_run_is_shown_in_one_line(sick):
     parts = f"W (3, 6), 4 snapshots to step {N_STEPS:,}"
     assert repr(run) == str(run) == f"<Run: {parts}, loss {run.losses[-1]:.3g}>"
     assert repr(sick) == f"<Run: 2 models, {parts}, median loss {sick.losses[0, -1]:.3g}, 1 diverged>"
+    last = run._replace(losses=run.losses[-1:], steps=run.steps[-1:])
+    assert ", 1 snapshot to step " in repr(last)
     assert repr(sick.member(1)) == f"<Run: {parts}, diverged>"
     grid = sick._replace(losses=np.full((2, 3, 4), 0.12345), diverged=np.zeros((2, 3), bool))
     assert repr(grid) == f"<Run: 2 × 3 models, {parts}, median loss 0.123>"

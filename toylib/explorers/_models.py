@@ -220,8 +220,9 @@ class Stops:
         return ", ".join(label if name in alone else f"{name} {label}" for name, label in labels.items())
 
     def middle(self) -> dict[str, Any]:
-        """Where to open: in the middle of the sparsities, and at the first of all else."""
-        return {name: stops[len(stops) // 2 if name == "sparsity" else 0] for name, stops in self.axes.items()}
+        """Where to open: in the middle of the sparsities, at the last step, and at the first of all else."""
+        places = {"sparsity": lambda stops: len(stops) // 2, "step": lambda _: -1}
+        return {name: stops[places.get(name, lambda _: 0)(stops)] for name, stops in self.axes.items()}
 
 
 def moving(draw: Callable[..., Drawing], axes: Axes, start: Mapping[str, Any], *, play: str | None = None) -> Explorer:

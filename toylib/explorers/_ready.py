@@ -219,8 +219,8 @@ def robust(weights: "xr.DataArray | Params | Run | ArrayLike", *, axes: Axes | N
             (..., m, n).
         axes: name -> stops of each leading axis, where they have no names.
 
-    An axis of one stop has no slider; where none is left, it moves the share of the longest norm from which on a
-    feature counts as kept.
+    It opens at the last step, in the middle of the sparsities. An axis of one stop has no slider; where none is
+    left, it moves the share of the longest norm from which on a feature counts as kept.
 
     Raises:
         ValueError: dimensions or axes that do not fit.
@@ -232,6 +232,8 @@ def robust(weights: "xr.DataArray | Params | Run | ArrayLike", *, axes: Axes | N
         S = [1 - float(np.asarray(sides["density"])[i]) for i in order]
         sides = {("S" if name == "density" else name): S if name == "density" else sides[name] for name in sides}
     dimensionality, written = jax.jit(feature_dimensionality), Stops(sides, "kept")
+    norms = np.linalg.norm(values, axis=-2)
+    reach = float(norms.max(initial=1, where=np.isfinite(norms)))  # so that the axis stays while scrubbing
 
     def draw(kept: float = KEPT, **stops: Any) -> Drawing:
         W = values[written.position(stops)]
@@ -239,7 +241,7 @@ def robust(weights: "xr.DataArray | Params | Run | ArrayLike", *, axes: Axes | N
         number = int((np.linalg.norm(W, axis=0) > least).sum())
         count = f"{number} feature{'s' * (number != 1)} kept" if np.isfinite(W).all() else "diverged"
         title = ": ".join(filter(None, [written.text(stops), count]))
-        return represented(W, np.asarray(dimensionality(W)), title=title, kept=least)
+        return represented(W, np.asarray(dimensionality(W)), title=title, kept=least, reach=reach)
 
     several = [name for name, stops in written.axes.items() if len(stops) > 1]
     if not several:

@@ -66,8 +66,10 @@ class Run(NamedTuple):
         """One line: what it holds and how it ended, in three digits, instead of all its numbers."""
         losses, members = np.asarray(self.losses), np.shape(self.losses)[:-1]
         last, sick = losses[..., -1][~np.asarray(self.diverged)], np.count_nonzero(self.diverged)
-        parts = [f"{' × '.join(map(str, members))} models"] if members else []
-        parts += [f"W {np.shape(self.weights)[-2:]}", f"{losses.shape[-1]} snapshots to step {int(self.steps[-1]):,}"]
+        number, kept = prod(members), losses.shape[-1]
+        parts = [f"{' × '.join(map(str, members))} model{'s' * (number != 1)}"] if members else []
+        parts += [f"W {np.shape(self.weights)[-2:]}"]
+        parts += [f"{kept} snapshot{'s' * (kept != 1)} to step {int(self.steps[-1]):,}"]
         parts += [f"{'median loss' if members else 'loss'} {np.median(last):.3g}"] if last.size else []
         parts += [f"{sick} diverged" if members else "diverged"] if sick else []
         return f"<Run: {', '.join(parts)}>"
@@ -139,7 +141,7 @@ class Run(NamedTuple):
             FileNotFoundError: there is none.
         """
         path, names = checked_path("path", path), ("W", "b", *cls._fields[1:])
-        check_size("memory", memory, remedy="it bounds the bytes of the arrays that are read")
+        check_size("memory", memory, most=2**63 - 1, remedy="it bounds the bytes of the arrays that are read")
         try:
             with path.open("rb") as file, ZipFile(file) as archive:
                 size = sum(_declared(archive, f"{name}.npy") for name in names)
