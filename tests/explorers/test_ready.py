@@ -446,17 +446,80 @@ NAMES = "; pass such as axes={'S': [...], 'seed': [...]}"
     ],
 )
 def test_arguments_of_attack_are_checked(change, message):
+    """Before anything is compiled."""
     arguments = {"S": SPARSITIES, "fractions": FRACTIONS, "X": INPUTS, "attacks": ATTACKS, "features": SIX}
     with raises(message):
         explorers.attack(**({"models": Params(W, B)} | arguments | change), key=KEY)
 
 
-def test_what_is_no_model_is_refused():
-    for call in (explorers.attack, explorers.geometry):
-        with pytest.raises(
-            TypeError, match=r"^models must be Params, a Run or a dataset of train_points, got ndarray; "
-        ):
-            call(W[0], SIX, S=0.9)
+@pytest.mark.parametrize(
+    "mine",
+    [
+        lambda params, x, radius, key: x[:2],
+        lambda params, x, radius: x,
+        lambda params, x, radius, key: np.array(x),
+        None,
+        "pgd",
+    ],
+)
+def test_an_attack_of_ones_own_is_called_as_attacks_are(mine):
+    rule = "mine must be called as mine(params, x (n,), radius, key=key) and return δ (n,), got "
+    with pytest.raises(TypeError, match=f"^{re.escape(rule)}"):
+        attack_explorer(attacks={"mine": mine})
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: attack_explorer(attacks="pgd"), "attacks must be name -> attack, got 'pgd'; pass such as "),
+        (lambda: attack_explorer(X="x"), "X must be an array of real numbers, got 'x'; convert it first"),
+        (lambda: attack_explorer(key=0), "key must come from jax.random.key, got 0; pass jax.random.key(seed)"),
+        (
+            lambda: explorers.attack(Params(1e12 * W, B), SIX, SPARSITIES, attacks=ATTACKS, X=INPUTS),
+            "params, x and radius must keep pre-activations below 1e+18, ",
+        ),
+        (lambda: explorers.attack(W[0], SIX, 0.9), "models must be Params, a Run or a dataset of train_points, got "),
+        (lambda: explorers.geometry(W[0], SIX, S=0.9), "runs must be a Run or a dataset of train_points, got ndarray"),
+        *(
+            (lambda axes=axes: explorers.robust(W, axes=axes), f"axes must be name -> list of stops, got {axes!r}; ")
+            for axes in (["S"], "S", {"S": 3}, {1: [0, 1, 2]}, {"S": {"low": 0, "middle": 1, "high": 2}})
+        ),
+        (
+            lambda: explorers.attack(Params(W, B), SIX, 0.3, axes={"S": SPARSITIES}),
+            "S must be that of the axis S where there is one, got 0.3; leave it out",
+        ),
+        (lambda: explorers.robust(TRAINED, axes={}), "axes must be left out of what names its own, got {}; "),
+        (
+            lambda: explorers.robust(TRAINED.drop_vars("density")),
+            "density must have a coordinate, got a dimension without; pass assign_coords(density=[...])",
+        ),
+        (
+            lambda: explorers.robust(TRAINED.assign_coords(density=[0.1, 0.2, 3])),
+            "density must lie in (0, 1], got 3; it is 1 - S",
+        ),
+        (lambda: explorers.robust(TRAINED * 1j), "weights must be an array of real numbers, got complex"),
+        (lambda: explorers.robust(W * 1j), "weights must be an array of real numbers, got complex"),
+    ],
+)
+def test_what_is_no_argument_is_refused(call, message):
+    with pytest.raises((TypeError, ValueError), match=f"^{re.escape(message)}"):
+        call()
+
+
+def test_levels_and_datasets_of_geometry_are_checked(geometry):
+    runs, _, _ = geometry
+    data = runs.to_xarray(S=[0.8, 0.9], seed=[0, 1])
+    assert explorers.geometry(data.sel(S=0.9), SIX).drawing().title.startswith("S = 0.9, seed 0: ")
+    for levels, message in (
+        ({"a": "x"}, "levels of a must be a number, got 'x'; pass one"),
+        (lambda S: 0.1, "levels must be name -> loss, or S -> such, got 0.1; pass a dict"),
+    ):
+        with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+            explorers.geometry(data, SIX, levels=levels)
+    with raises("a dataset must be one of train_points, got none with weights; keep all that it returned"):
+        explorers.geometry(data.drop_vars("weights"), SIX)
+    with raises("S must have a coordinate, got a dimension without; pass assign_coords(S=[...])"):
+        explorers.geometry(data.drop_vars("S"), SIX)
 
 
 # Adversarial training

@@ -285,6 +285,10 @@ def test_traces_are_those_of_the_shape(m):
     [
         ({"W": np.ones(3)}, "W must have shape (any, any), none empty, got (3,); pass what belongs together"),
         ({"sets": [(0, 1)]}, "sets must hold each of 5 features, got [(0, 1)]; take them from features.sets"),
+        (
+            {"sets": [(0.0, 1.0, 2.0, 3.0, 4.0)]},
+            "sets must hold each of 5 features, got [(0.0, 1.0, 2.0, 3.0, 4.0)]; take them from features.sets",
+        ),
         ({"sets": None}, "sets must be a sequence, got None; pass a list"),
         (
             {"importance": [1, -1, 1, 1, 1]},
@@ -349,6 +353,13 @@ def test_plateaus_are_dimensionalities_over_one_over_density():
     for odd in ([0.5, 0.5, 0.6], [0.5, 0.6, 1.0]):
         with pytest.raises(ValueError, match=r"^Ss must be in \[0, 1\) and differ, got "):
             figures.plateaus(odd, MODELS, title="Title")
+    for odd in (np.nan, np.inf, -1, "x"):
+        with pytest.raises((ValueError, TypeError), match=r"^levels of a must be "):
+            figures.plateaus(Ss, MODELS, title="Title", levels={"a": odd})
+    for ragged in ("x", [[[1, 2], [3]]]):
+        with pytest.raises(TypeError, match=r"^Ws must be numbers, got "):
+            figures.plateaus([0.5], ragged, title="Title")
+    assert figures.plateaus([0.5], MODELS[:1], title="Title", levels={1: 0.5}).layout["annotations"]
     with pytest.raises(ValueError, match=r"^Ws must have shape \(2, any, any, any\), none empty, got \(3, 2, 4, 5\)"):
         figures.plateaus([0.5, 0.6], MODELS, title="Title")
 

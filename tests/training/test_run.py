@@ -97,14 +97,22 @@ def test_the_dataset_of_an_ensemble_is_that_of_a_sweep():
         ({"S": [0.9]}, "S of 1"),
         ({"S": [0.9, 0.5], "seed": [1]}, "S of 2, seed of 1"),
         ({"step": [0.9, 0.5]}, "step of 2"),
+        ({"losses": [0.9, 0.5]}, "losses of 2"),
     ],
 )
 def test_each_leading_axis_needs_a_name(sick, axes, got):
     message = (
-        "axes must be name=values for each of the leading axes of sizes (2,), other than step, hidden and feature, "
+        "axes must be name=values for each of the leading axes of sizes (2,), other than step, hidden, feature, "
+        "losses, weights, biases, diverged, "
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message + f'got {got}; name them in order')}"):
         sick.to_xarray(**axes)
+
+
+@pytest.mark.parametrize("odd", [[0.1, 0.1], [None, 1], [[0], [1]], [[0], [1, 2]], None, 0.5])
+def test_names_of_members_are_a_list_that_differs(sick, odd):
+    with pytest.raises((TypeError, ValueError), match=f"^S must be a list of .*, got {re.escape(repr(odd))}; "):
+        sick.to_xarray(S=odd)
 
 
 def test_a_saved_run_comes_back_bitwise(tmp_path, sick):
