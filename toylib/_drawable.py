@@ -15,6 +15,8 @@ from toylib._checks import check_real
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+ENOUGH = 1.35
+"""Where an axis of norms ends, unless they are longer."""
 _LARGEST = 1e30  # what is made of it stays within single precision
 _NAMES = {str: "a text", bool: "True or False", int: "an integer", float: "a number"}
 
@@ -163,6 +165,6 @@ def room(reach: float | None, W: np.ndarray) -> float:
 
 
 def height_of_norms(reach: float, norms: np.ndarray) -> float:
-    """Where an axis of norms (n,) and dimensionalities ends: at 1.35, or above a longest feature of more than that."""
+    """Where an axis of norms (n,) and dimensionalities ends: at `ENOUGH`, or above a feature that is longer."""
     longest = norms.max(initial=room(reach, norms), where=np.isfinite(norms))
-    return 1.35 if longest <= 1.35 else 1.2 * room(None, np.array([[longest]]))
+    return ENOUGH if longest <= ENOUGH else 1.2 * room(None, np.array([[longest]]))

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from toylib import attacks as room
 from toylib._checks import check_attacked, check_finite, check_key, check_real, check_size, on_host, try_attack
+from toylib._drawable import ENOUGH
 from toylib.attacks import Attack
 from toylib.explorers._explorer import Explorer, explore
 from toylib.explorers._models import Axes, Stops, check_features, inputs, laid_out, levels_at, moving, weights_of
@@ -244,15 +245,16 @@ def robust(weights: "xr.DataArray | Params | Run | ArrayLike", *, axes: Axes | N
         sides = {("S" if name == "density" else name): S if name == "density" else sides[name] for name in sides}
     dimensionality, written = jax.jit(feature_dimensionality), Stops(sides, "kept")
     norms = np.linalg.norm(values, axis=-2)
-    reach = float(norms.max(initial=1, where=np.isfinite(norms)))  # so that the axis stays while scrubbing
+    reach = float(norms.max(initial=1, where=np.isfinite(norms)))
 
     def draw(kept: float = KEPT, **stops: Any) -> Drawing:
         W = values[written.position(stops)]
-        least = kept * np.linalg.norm(W, axis=0).max()
-        number = int((np.linalg.norm(W, axis=0) > least).sum())
+        lengths = np.linalg.norm(W, axis=0)
+        least, number = kept * lengths.max(), int((lengths > kept * lengths.max()).sum())
+        held = reach if (lengths > ENOUGH).any() else 1.0  # one axis for all that fit the usual one, and one for others
         count = f"{number} feature{'s' * (number != 1)} kept" if np.isfinite(W).all() else "diverged"
         title = ": ".join(filter(None, [written.text(stops), count]))
-        return represented(W, np.asarray(dimensionality(W)), title=title, kept=least, reach=reach)
+        return represented(W, np.asarray(dimensionality(W)), title=title, kept=least, reach=held)
 
     several = [name for name, stops in written.axes.items() if len(stops) > 1]
     if not several:
