@@ -4,7 +4,7 @@ A message says the rule, what came, and what to do. The first two follow from th
 because only the call knows what works for it. Values met while tracing cannot be checked and pass.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -276,3 +276,32 @@ def check_hashable(name: str, value: Any) -> None:
             f"{name} must be hashable, so that what is compiled for it serves again, got {type(value).__name__}: "
             f"{error}; make its class a dataclass(frozen=True) with hashable fields"
         ) from error
+
+
+def try_call(rule: str, remedy: str, wanted: Any, function: Callable, *args: Any) -> None:
+    """Trace a function of the caller's on arguments, or what stands for them; TypeError if it fails or gives others."""
+    try:
+        came = jax.eval_shape(function, *args)
+    except Exception as error:
+        raise TypeError(f"{rule}, got {type(error).__name__}: {error}; {remedy}") from error
+    if described(came) != described(wanted):
+        raise TypeError(f"{rule}, got {came}; {remedy}")
+
+
+def try_attack(name: str, attack: Any, params: Any, x: Any) -> None:
+    """Trace an attack of the caller's on one model and sample, or what stands for them; TypeError as of `try_call`."""
+    try_call(
+        f"{name} must be called as {name}(params, x (n,), radius, key=key) and return δ (n,)",
+        "every attack of toylib.attacks does, with its options bound by functools.partial",
+        x,
+        lambda params, x, radius, key: attack(params, x, radius, key=key),
+        params,
+        x,
+        jax.ShapeDtypeStruct((), jnp.float32),
+        jax.eval_shape(jax.random.key, 0),
+    )
+
+
+def described(tree: Any) -> tuple:
+    """Structure, shapes and dtypes of a pytree."""
+    return jax.tree.structure(tree), [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(tree)]

@@ -1,4 +1,4 @@
-"""Checks of what is to be drawn: arguments by what their annotations say, and numbers by their shape.
+"""Checks of what is to be drawn: arguments by what their annotations say, numbers by their shape; and their room.
 
 A picture of bad data would be empty or wrong rather than fail, so each checks its arguments before it draws.
 """
@@ -11,8 +11,12 @@ from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin
 import numpy as np
 from numpy.typing import ArrayLike
 
+from toylib._checks import check_real
+
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+ENOUGH = 1.35
+"""Where an axis of norms ends, unless they are longer."""
 _LARGEST = 1e30  # what is made of it stays within single precision
 _NAMES = {str: "a text", bool: "True or False", int: "an integer", float: "a number"}
 
@@ -77,7 +81,7 @@ def _check(name: str, value: Any, kind: Any) -> None:
         for part in value if parts[0] is not str else ():  # what is no text is written as one
             _check(f"each of {name}", part, parts[0])
     elif kind in _NAMES:
-        _scalar(name, value, kind)
+        scalar(name, value, kind)
     elif isinstance(kind, type) and not isinstance(value, kind):
         raise TypeError(f"{name} must be {kind.__name__}, got {value!r:.80}; pass one")
     elif hasattr(kind, "_fields"):
@@ -92,7 +96,7 @@ def _held(name: str, value: Any, kind: type, rule: str, remedy: str) -> None:
         raise TypeError(f"{name} must be {rule}, got {value!r:.80}; {remedy}")
 
 
-def _scalar(name: str, value: Any, kind: type) -> None:
+def scalar(name: str, value: Any, kind: type) -> None:
     """Check a text, a flag or a number, of NumPy, JAX or xarray too; a flag is no number."""
     if kind is str:
         right = isinstance(value, str)
@@ -134,7 +138,33 @@ def check_sets(sets: Any, n: int) -> None:
     """Check that sets hold each of n features once; ValueError if not."""
     try:
         held = sorted(j for members in sets for j in members)
+        held = held if all(isinstance(j, int | np.integer) for j in held) else None
     except TypeError:  # such as the features that have them
         held = None
     if held != list(range(n)):
         raise ValueError(f"sets must hold each of {n} features, got {sets!r:.80}; take them from features.sets")
+
+
+def alike(Ws: Mapping[str, ArrayLike], most: int | None = None) -> dict[str, np.ndarray]:
+    """Models by name, all of the size of the first, which has at most so many rows; ValueError if not."""
+    if not (isinstance(Ws, Mapping) and Ws):
+        raise ValueError(f"there must be at least one model by its name, got {Ws!r:.40}; pass name -> W")
+    (first, W), *_ = Ws.items()
+    m, n = checked(f"W of {first}", W, None, None).shape
+    return {name: checked(f"W of {name}", W, min(m, most or m), n) for name, W in Ws.items()}
+
+
+def room(reach: float | None, W: np.ndarray) -> float:
+    """The length that axes have room for: what is given, or 1.2, or a multiple of 0.2 that holds models (..., m, n)."""
+    if reach is not None:
+        check_real("reach", reach, "it is the length of the longest feature to be drawn", above=0)
+        return float(reach)
+    norms = np.linalg.norm(W, axis=-2)
+    longest = float(norms.max(initial=0, where=np.isfinite(norms)))
+    return max(1.2, float(np.ceil(5 * longest - 1e-6) / 5))  # in steps, so that axes seldom move
+
+
+def height_of_norms(reach: float, norms: np.ndarray) -> float:
+    """Where an axis of norms (n,) and dimensionalities ends: at `ENOUGH`, or above a feature that is longer."""
+    longest = norms.max(initial=room(reach, norms), where=np.isfinite(norms))
+    return ENOUGH if longest <= ENOUGH else 1.2 * room(None, np.array([[longest]]))

@@ -127,6 +127,7 @@ def test_labels_of_stops_and_names_of_two_words():
     assert shown_by(shown) == plain(drawings["small"])
     shown.move(how_much=1)
     assert shown_by(shown) == plain(drawings["large"])
+    assert Axis.of("tilt", [-0.5, -1e-17, 0.5]).labels == ["-0.50", "0.00", "0.50"]
 
 
 def test_start_and_reset():

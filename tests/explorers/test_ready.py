@@ -183,6 +183,10 @@ def test_geometry_of_one_run_has_its_steps_alone():
     assert now.layout.title.text == "S = 0.7: step 6"
     assert "linear twin" not in [trace.name for trace in now.data]
     np.testing.assert_array_equal(curve(now, "model").y, np.float32(run.losses))
+    last = run._replace(**{name: getattr(run, name)[1:] for name in ("steps", "losses", "weights", "biases")})
+    alone = figure(explorers.geometry(last, SIX, S=0.7))
+    assert curve(alone, "model").mode == "markers"
+    assert alone.layout.xaxis2.range[0] < np.log10(6) <= alone.layout.xaxis2.range[1]
     with raises("S must be given where it is no axis, got none; pass what the models were trained at"):
         explorers.geometry(run, SIX)
     with raises("models must be of the 4 features given, got W of 6; pass the features that they were trained on"):
@@ -442,17 +446,80 @@ NAMES = "; pass such as axes={'S': [...], 'seed': [...]}"
     ],
 )
 def test_arguments_of_attack_are_checked(change, message):
+    """Before anything is compiled."""
     arguments = {"S": SPARSITIES, "fractions": FRACTIONS, "X": INPUTS, "attacks": ATTACKS, "features": SIX}
     with raises(message):
         explorers.attack(**({"models": Params(W, B)} | arguments | change), key=KEY)
 
 
-def test_what_is_no_model_is_refused():
-    for call in (explorers.attack, explorers.geometry):
-        with pytest.raises(
-            TypeError, match=r"^models must be Params, a Run or a dataset of train_points, got ndarray; "
-        ):
-            call(W[0], SIX, S=0.9)
+@pytest.mark.parametrize(
+    "mine",
+    [
+        lambda params, x, radius, key: x[:2],
+        lambda params, x, radius: x,
+        lambda params, x, radius, key: np.array(x),
+        None,
+        "pgd",
+    ],
+)
+def test_an_attack_of_ones_own_is_called_as_attacks_are(mine):
+    rule = "mine must be called as mine(params, x (n,), radius, key=key) and return δ (n,), got "
+    with pytest.raises(TypeError, match=f"^{re.escape(rule)}"):
+        attack_explorer(attacks={"mine": mine})
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: attack_explorer(attacks="pgd"), "attacks must be name -> attack, got 'pgd'; pass such as "),
+        (lambda: attack_explorer(X="x"), "X must be an array of real numbers, got 'x'; convert it first"),
+        (lambda: attack_explorer(key=0), "key must come from jax.random.key, got 0; pass jax.random.key(seed)"),
+        (
+            lambda: explorers.attack(Params(1e12 * W, B), SIX, SPARSITIES, attacks=ATTACKS, X=INPUTS),
+            "params, x and radius must keep pre-activations below 1e+18, ",
+        ),
+        (lambda: explorers.attack(W[0], SIX, 0.9), "models must be Params, a Run or a dataset of train_points, got "),
+        (lambda: explorers.geometry(W[0], SIX, S=0.9), "runs must be a Run or a dataset of train_points, got ndarray"),
+        *(
+            (lambda axes=axes: explorers.robust(W, axes=axes), f"axes must be name -> list of stops, got {axes!r}; ")
+            for axes in (["S"], "S", {"S": 3}, {1: [0, 1, 2]}, {"S": {"low": 0, "middle": 1, "high": 2}})
+        ),
+        (
+            lambda: explorers.attack(Params(W, B), SIX, 0.3, axes={"S": SPARSITIES}),
+            "S must be that of the axis S where there is one, got 0.3; leave it out",
+        ),
+        (lambda: explorers.robust(TRAINED, axes={}), "axes must be left out of what names its own, got {}; "),
+        (
+            lambda: explorers.robust(TRAINED.drop_vars("density")),
+            "density must have a coordinate, got a dimension without; pass assign_coords(density=[...])",
+        ),
+        (
+            lambda: explorers.robust(TRAINED.assign_coords(density=[0.1, 0.2, 3])),
+            "density must lie in (0, 1], got 3; it is 1 - S",
+        ),
+        (lambda: explorers.robust(TRAINED * 1j), "weights must be an array of real numbers, got complex"),
+        (lambda: explorers.robust(W * 1j), "weights must be an array of real numbers, got complex"),
+    ],
+)
+def test_what_is_no_argument_is_refused(call, message):
+    with pytest.raises((TypeError, ValueError), match=f"^{re.escape(message)}"):
+        call()
+
+
+def test_levels_and_datasets_of_geometry_are_checked(geometry):
+    runs, _, _ = geometry
+    data = runs.to_xarray(S=[0.8, 0.9], seed=[0, 1])
+    assert explorers.geometry(data.sel(S=0.9), SIX).drawing().title.startswith("S = 0.9, seed 0: ")
+    for levels, message in (
+        ({"a": "x"}, "levels of a must be a number, got 'x'; pass one"),
+        (lambda S: 0.1, "levels must be name -> loss, or S -> such, got 0.1; pass a dict"),
+    ):
+        with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+            explorers.geometry(data, SIX, levels=levels)
+    with raises("a dataset must be one of train_points, got none with weights; keep all that it returned"):
+        explorers.geometry(data.drop_vars("weights"), SIX)
+    with raises("S must have a coordinate, got a dimension without; pass assign_coords(S=[...])"):
+        explorers.geometry(data.drop_vars("S"), SIX)
 
 
 # Adversarial training
@@ -493,9 +560,10 @@ def test_robust_at_every_stop_compiles_nothing(compiled):
         assert title.startswith(f"{labels[0][attack]}, {labels[1][sparsity]}, norm ")
         assert title.endswith(f": {kept.sum()} features kept" if kept.sum() != 1 else ": 1 feature kept")
         seen.add(title)
-        axes.add((now.layout.xaxis2.range, now.layout.yaxis2.range))
+        axes.add((now.layout.xaxis2.range, now.layout.yaxis2.range, norms.max() > 1.35))
+        assert now.layout.yaxis2.range[1] > norms.max()
     assert len(seen) == 24
-    assert len(axes) == 1
+    assert len(axes) == len({longer for *_, longer in axes})  # one for those within the usual axis, one for others
     assert compiled == []
     assert player(shown).slider is shown.sliders["norm"]
 
@@ -510,6 +578,7 @@ def test_robust_takes_any_dimensions():
     run = train_ensemble(SIX, [0.5], KEY[None], n_hidden=2, n_steps=4, snapshots=(0, 4), population=True).member(0, 0)
     stepped = explorers.robust(run)
     assert labels_of(stepped) == [["0", "4"]]
+    assert stepped.sliders["step"].value == 1  # trained
     assert player(stepped).slider is stepped.sliders["step"]
 
 
@@ -539,6 +608,9 @@ def test_robust_says_which_model_diverged():
     sick = TRAINED.where(TRAINED.norm != TRAINED.norm[0])
     shown = explorers.robust(sick)
     assert figure(shown).layout.title.text.endswith(": diverged")
+    layout = figure(shown).layout
+    assert layout.annotations[1].text == "diverged: W is not finite"
+    assert layout.shapes[0].y0 == layout.shapes[0].y1 < layout.yaxis2.range[0]  # no threshold
     shown.sliders["norm"].index = 1
     assert figure(shown).layout.title.text.endswith(" features kept")
 

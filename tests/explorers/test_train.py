@@ -389,6 +389,12 @@ def test_an_interrupt_pauses():
         ({"learning_rate": float("nan")}, ValueError, "learning_rate must be at least 0 and finite"),
         ({"norm": 0.1}, ValueError, "norm must be 0 without an attack, got 0.1; pass perturb as well"),
         ({"optimizers": {}}, ValueError, "there must be at least one optimizer, got none"),
+        *(
+            ({"optimizers": odd}, TypeError, "optimizers must be name -> what makes one from a rate, got ")
+            for odd in (optax.adam, ["adam"], {"a": "x"})
+        ),
+        ({"levels": lambda S: 3}, TypeError, "levels must be name -> loss, or S -> such, got 3; pass a dict"),
+        ({"levels": lambda S: {"a": "x"}}, TypeError, "levels of a must be a number, got 'x'; pass one"),
         ({"optimizers": {"a": optax.adam(1e-3)}}, ValueError, "learning_rate must be None beside a ready-made optim"),
         (
             {"start": None, "key": 1},

@@ -21,8 +21,8 @@ SAVING = np.array([[2.44, 1.0, 0.3], [0.96, 0.24, -0.03]])
 WRITTEN = [["2.4", "1.0", "0.3"], ["1.0", "0.2", "0.0"]]
 
 
-def represented(W, kept=0.5):
-    return figures.represented(W, np.linspace(0, 1, N), title="Title", kept=kept)
+def represented(W, kept=0.5, **options):
+    return figures.represented(W, np.linspace(0, 1, N), title="Title", kept=kept, **options)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -56,9 +56,13 @@ def test_texts_of_a_model():
 
 
 def test_axes_of_a_model_stay_while_scrubbing():
-    first, *others = (represented(W).figure().layout for W in MODELS.values())
+    assert represented(MODELS["dead"]).layout["yaxis2"]["range"] == represented(np.eye(M, N)).layout["yaxis2"]["range"]
+    assert represented(MODELS["dead"]).layout["yaxis2"]["range"] == [0, 1.35]
+    longest = np.linalg.norm(MODELS["random"], axis=0).max()
+    assert longest > 1.35
+    assert represented(MODELS["random"]).layout["yaxis2"]["range"][1] > longest
+    first, *others = (represented(W, reach=longest).figure().layout for W in MODELS.values())
     assert all(other == first for other in others)
-    assert first.yaxis2.range == (0, 1.35)
     scrubbed = frames(represented, W=MODELS)
     assert len(scrubbed.frames) == len(MODELS)
 

@@ -73,7 +73,7 @@ def distance(point, line):
 
 
 def noted(drawing):
-    return drawing.layout["annotations"][0]["text"]
+    return drawing.layout["annotations"][-1]["text"]
 
 
 # In a plane
@@ -91,6 +91,15 @@ def test_a_pentagon():
         assert place @ own == pytest.approx(np.linalg.norm(place))  # straight outside of its tip
     assert noted(drawing) == ""
     assert {tips["marker"]["color"]} == {style.BLUE}  # single features are not sets to be told apart
+
+
+@pytest.mark.parametrize(("size", "tick"), [(0.03, 0.02), (1, 1), (4, 1), (50, 50), (99, 50)])
+def test_ticks_are_apart_and_on_the_axes(size, tick):
+    for W in (PENTAGON, np.vstack([PENTAGON, PENTAGON[:1]])):
+        layout = figures.directions(size * W[:, :5] / np.sqrt(len(W) - 1), SINGLES, title="Title", reach=size).layout
+        side = layout["xaxis"] if len(W) == 2 else layout["scene"]["zaxis"]
+        assert side["tickvals"] == pytest.approx([-tick, 0, tick])
+        assert side["range"][1] > tick
 
 
 def test_a_square_has_two_antipodal_pairs_and_the_rest_is_said():
@@ -263,9 +272,12 @@ def test_traces_are_those_of_the_shape(m):
         assert {k: v for k, v in drawing.layout.items() if k not in ("annotations", "shapes")} == {
             k: v for k, v in first.layout.items() if k not in ("annotations", "shapes")
         }
-        if m < 4 and np.isnan(model).any():
+        if np.isnan(model).any():
             assert noted(drawing) == "diverged: W is not finite"
             assert named(drawing) == {}
+            seen = [trace["y"] for trace in drawing.data if trace["type"] == "bar" or trace.get("mode") == "markers"]
+            assert seen
+            assert not np.isfinite(np.concatenate(seen)).any()
 
 
 @pytest.mark.parametrize(
@@ -273,6 +285,10 @@ def test_traces_are_those_of_the_shape(m):
     [
         ({"W": np.ones(3)}, "W must have shape (any, any), none empty, got (3,); pass what belongs together"),
         ({"sets": [(0, 1)]}, "sets must hold each of 5 features, got [(0, 1)]; take them from features.sets"),
+        (
+            {"sets": [(0.0, 1.0, 2.0, 3.0, 4.0)]},
+            "sets must hold each of 5 features, got [(0.0, 1.0, 2.0, 3.0, 4.0)]; take them from features.sets",
+        ),
         ({"sets": None}, "sets must be a sequence, got None; pass a list"),
         (
             {"importance": [1, -1, 1, 1, 1]},
@@ -305,6 +321,8 @@ def test_planes_are_side_by_side_on_axes_of_one_scale():
     assert drawing.layout["xaxis"]["range"] == drawing.layout["yaxis2"]["range"]
     assert [note["text"] for note in drawing.layout["annotations"]] == ["one", "two"]
     assert drawing.layout["xaxis"]["domain"][1] < drawing.layout["xaxis2"]["domain"][0]
+    sick = figures.planes({**PAIRS, "two": PAIRS["two"] * [1, 1, 1, np.nan]}, [(0, 1), (2, 3)], title="Title")
+    assert [note["text"] for note in sick.layout["annotations"]] == ["one", "two: diverged"]
     with pytest.raises(ValueError, match=r"^there must be at least one model by its name, got \{\}; pass name -> W$"):
         figures.planes({}, [(0,)], title="Title")
     with pytest.raises(ValueError, match=r"^W of two must have shape \(2, 4\)"):
@@ -335,6 +353,13 @@ def test_plateaus_are_dimensionalities_over_one_over_density():
     for odd in ([0.5, 0.5, 0.6], [0.5, 0.6, 1.0]):
         with pytest.raises(ValueError, match=r"^Ss must be in \[0, 1\) and differ, got "):
             figures.plateaus(odd, MODELS, title="Title")
+    for odd in (np.nan, np.inf, -1, "x"):
+        with pytest.raises((ValueError, TypeError), match=r"^levels of a must be "):
+            figures.plateaus(Ss, MODELS, title="Title", levels={"a": odd})
+    for ragged in ("x", [[[1, 2], [3]]]):
+        with pytest.raises(TypeError, match=r"^Ws must be numbers, got "):
+            figures.plateaus([0.5], ragged, title="Title")
+    assert figures.plateaus([0.5], MODELS[:1], title="Title", levels={1: 0.5}).layout["annotations"]
     with pytest.raises(ValueError, match=r"^Ws must have shape \(2, any, any, any\), none empty, got \(3, 2, 4, 5\)"):
         figures.plateaus([0.5, 0.6], MODELS, title="Title")
 

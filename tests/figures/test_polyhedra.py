@@ -31,6 +31,11 @@ def run():
     return trajectory(trained, Correlated(2, 3), 0.9)
 
 
+def test_features_in_no_sets_have_one_colour():
+    drawn = polyhedron(np.eye(3), ((0,), (1,), (2,)), title="Title").data
+    assert {trace["marker"]["color"] for trace in drawn if trace.get("name", "").startswith("set ")} == {style.BLUE}
+
+
 def story_at(run, step, **options):
     return story(run, SETS, step=step, title="Run", levels=LEVELS, twin=TWIN, **options).figure()
 

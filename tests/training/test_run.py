@@ -43,6 +43,8 @@ def test_a_run_is_shown_in_one_line(sick):
     parts = f"W (3, 6), 4 snapshots to step {N_STEPS:,}"
     assert repr(run) == str(run) == f"<Run: {parts}, loss {run.losses[-1]:.3g}>"
     assert repr(sick) == f"<Run: 2 models, {parts}, median loss {sick.losses[0, -1]:.3g}, 1 diverged>"
+    last = run._replace(losses=run.losses[-1:], steps=run.steps[-1:])
+    assert ", 1 snapshot to step " in repr(last)
     assert repr(sick.member(1)) == f"<Run: {parts}, diverged>"
     grid = sick._replace(losses=np.full((2, 3, 4), 0.12345), diverged=np.zeros((2, 3), bool))
     assert repr(grid) == f"<Run: 2 × 3 models, {parts}, median loss 0.123>"
@@ -95,14 +97,22 @@ def test_the_dataset_of_an_ensemble_is_that_of_a_sweep():
         ({"S": [0.9]}, "S of 1"),
         ({"S": [0.9, 0.5], "seed": [1]}, "S of 2, seed of 1"),
         ({"step": [0.9, 0.5]}, "step of 2"),
+        ({"losses": [0.9, 0.5]}, "losses of 2"),
     ],
 )
 def test_each_leading_axis_needs_a_name(sick, axes, got):
     message = (
-        "axes must be name=values for each of the leading axes of sizes (2,), other than step, hidden and feature, "
+        "axes must be name=values for each of the leading axes of sizes (2,), other than step, hidden, feature, "
+        "losses, weights, biases, diverged, "
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message + f'got {got}; name them in order')}"):
         sick.to_xarray(**axes)
+
+
+@pytest.mark.parametrize("odd", [[0.1, 0.1], [None, 1], [[0], [1]], [[0], [1, 2]], None, 0.5])
+def test_names_of_members_are_a_list_that_differs(sick, odd):
+    with pytest.raises((TypeError, ValueError), match=f"^S must be a list of .*, got {re.escape(repr(odd))}; "):
+        sick.to_xarray(S=odd)
 
 
 def test_a_saved_run_comes_back_bitwise(tmp_path, sick):

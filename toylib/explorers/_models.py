@@ -8,7 +8,8 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
-from toylib._checks import check_real
+from toylib._checks import check_real, on_host
+from toylib._drawable import scalar
 from toylib.explorers._explorer import Explorer, explore
 from toylib.features import Features
 from toylib.figures import Axis, Drawing
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 Axes = Mapping[str, Sequence[Any]]
 """name -> stops of each leading axis, in order."""
+
+Levels = Callable[[float], Mapping[str, float]] | Mapping[str, float] | None
+"""Losses by name, or S -> such, or none."""
 
 _SLIDERS = {"S": "sparsity", "training": "attack"}
 """How the slider of an axis is called where it has another name."""
@@ -47,12 +51,15 @@ def laid_out(
     """
     if hasattr(models, "data_vars"):
         sweep: Any = models
+        if axes is not None:
+            raise ValueError(f"axes must be left out of a dataset, which has its own, got {axes!r:.80}; rename those")
         if missing := {"losses", "weights"} - {*sweep.data_vars} or {"step"} - {*sweep["losses"].dims}:
+            remedy = "keep the step, as isel(step=[-1]) does" if "step" in missing else "keep all that it returned"
             raise ValueError(
-                f"a dataset must be one of train_points, got none with {', '.join(sorted(missing))}; keep the step, as "
-                "isel(step=[-1]) does"
+                f"a dataset must be one of train_points, got none with {', '.join(sorted(missing))}; {remedy}"
             )
         names = [str(name) for name in sweep["losses"].dims if name != "step"]
+        _check_coordinates(sweep, names)
         sides = {name: sweep[name].values.tolist() for name in names}
         found = as_run(sweep.transpose(*names, "step", "hidden", "feature"))
         if S is None and "S" in sweep.coords and "S" not in sides:
@@ -78,6 +85,10 @@ def named(shape: tuple[int, ...], S: ArrayLike | None, axes: Axes | None) -> Axe
             raise ValueError(
                 f"S must be given, got none for models of leading axes {shape}; pass S=..., or axes={{...}}"
             )
+    if not (isinstance(axes, Mapping) and all(isinstance(name, str) and _listed(axes[name]) for name in axes)):
+        raise TypeError(
+            f"axes must be name -> list of stops, got {axes!r:.80}; pass such as axes={{'S': [...], 'seed': [...]}}"
+        )
     lengths = {name: len(stops) for name, stops in axes.items()}
     if tuple(lengths.values()) != shape:
         raise ValueError(
@@ -85,6 +96,19 @@ def named(shape: tuple[int, ...], S: ArrayLike | None, axes: Axes | None) -> Axe
             "axes={'S': [...], 'seed': [...]}"
         )
     return dict(axes)
+
+
+def _listed(stops: Any) -> bool:
+    """Whether these are the stops of an axis."""
+    return (isinstance(stops, Sequence) and not isinstance(stops, str)) or getattr(stops, "ndim", 0) == 1
+
+
+def _check_coordinates(array: Any, names: Sequence[str]) -> None:
+    """Check that axes whose stops have units have some; counted from 0 they would be wrong."""
+    if bare := [name for name in names if name in ("S", "density", "norm") and name not in array.coords]:
+        raise ValueError(
+            f"{bare[0]} must have a coordinate, got a dimension without; pass assign_coords({bare[0]}=[...])"
+        )
 
 
 def _counted(shape: tuple[int, ...], sparsity: str, alone: str = "seed") -> Axes:
@@ -107,6 +131,8 @@ def _sparsities(sides: Axes, S: ArrayLike | None) -> Callable[[tuple[int, ...]],
             many="pass a list",
             double=True,
         )
+        if S is not None and not np.array_equal(np.ravel(np.asarray(S)), stops):
+            raise ValueError(f"S must be that of the axis S where there is one, got {S!r:.80}; leave it out")
         return lambda at: float(stops[at[place]])
     if S is None:
         raise ValueError("S must be given where it is no axis, got none; pass what the models were trained at")
@@ -120,6 +146,16 @@ def _sparsities(sides: Axes, S: ArrayLike | None) -> Callable[[tuple[int, ...]],
         double=True,
     )
     return lambda at: float(S)  # pyrefly: ignore
+
+
+def levels_at(levels: Levels, S: float) -> dict[str, float]:
+    """Losses by name at a sparsity, of what an explorer was given; TypeError if these are no such."""
+    given = levels(S) if callable(levels) else levels or {}
+    if not isinstance(given, Mapping):
+        raise TypeError(f"levels must be name -> loss, or S -> such, got {given!r:.80}; pass a dict")
+    for name, loss in given.items():
+        scalar(f"levels of {name}", loss, float)
+    return {str(name): float(loss) for name, loss in given.items()}
 
 
 def check_features(W: np.ndarray, features: Features) -> None:
@@ -158,7 +194,9 @@ def weights_of(weights: Any, axes: Axes | None) -> tuple[Axes, np.ndarray]:
         sides = named(shape, None, _counted(shape, "which_S") if axes is None else axes)
         if "step" in sides:
             raise ValueError("axes must not be called step, which a run has already, got step; rename it")
-        return {**sides, "step": weights.steps.tolist()}, np.asarray(weights.weights, np.float32)
+        return {**sides, "step": weights.steps.tolist()}, on_host("weights", weights.weights, np.float32)
+    if hasattr(weights, "dims") and axes is not None:
+        raise ValueError(f"axes must be left out of what names its own, got {axes!r:.80}; rename those")
     if hasattr(weights, "data_vars") and "weights" in weights:
         weights = weights["weights"]
     if hasattr(weights, "dims") and not hasattr(weights, "data_vars"):
@@ -169,12 +207,10 @@ def weights_of(weights: Any, axes: Axes | None) -> tuple[Axes, np.ndarray]:
             )
         others = {str(name) for name in weights.dims} - {"hidden", "feature"}
         names = sorted(others, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
+        _check_coordinates(weights, names)
         values = weights.transpose(*names, "hidden", "feature").values
-        return {name: weights[name].values.tolist() for name in names}, np.asarray(values, np.float32)
-    try:
-        values = np.asarray(weights.W if isinstance(weights, Params) else weights, np.float32)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"weights must be numbers, got {weights!r:.80}; pass W, Params or a run") from error
+        return {name: weights[name].values.tolist() for name in names}, on_host("weights", values, np.float32)
+    values = on_host("weights", weights.W if isinstance(weights, Params) else weights, np.float32)
     if values.ndim < 2 or not values.size:
         raise ValueError(f"weights must be W (m, n), or have leading axes before it, got shape {values.shape}; pass W")
     shape = values.shape[:-2]
@@ -211,17 +247,19 @@ class Stops:
         """Where among the models some stops are."""
         return tuple(axis.position(stops[name]) for name, axis in self._axes.items())
 
-    def text(self, stops: Mapping[str, Any]) -> str:
-        """The stops in words, as a title has them."""
-        labels = {name: axis.labels[axis.position(stops[name])] for name, axis in self._axes.items()}
+    def text(self, stops: Mapping[str, Any], S: float | None = None) -> str:
+        """The stops in words, as a title has them; before them the sparsity S, if it is given and no axis."""
+        labels = {} if S is None or "sparsity" in self._axes else {"sparsity": f"S = {S:g}"}
+        labels |= {name: axis.labels[axis.position(stops[name])] for name, axis in self._axes.items()}
         if isinstance(stops.get("norm"), int | float):
             labels["norm"] = f"{stops['norm']:g} · E‖x‖"
         alone = ("attack", "sparsity")  # their stops say what they are
         return ", ".join(label if name in alone else f"{name} {label}" for name, label in labels.items())
 
     def middle(self) -> dict[str, Any]:
-        """Where to open: in the middle of the sparsities, and at the first of all else."""
-        return {name: stops[len(stops) // 2 if name == "sparsity" else 0] for name, stops in self.axes.items()}
+        """Where to open: in the middle of the sparsities, at the last step, and at the first of all else."""
+        places = {"sparsity": lambda stops: len(stops) // 2, "step": lambda _: -1}
+        return {name: stops[places.get(name, lambda _: 0)(stops)] for name, stops in self.axes.items()}
 
 
 def moving(draw: Callable[..., Drawing], axes: Axes, start: Mapping[str, Any], *, play: str | None = None) -> Explorer:

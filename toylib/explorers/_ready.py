@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from toylib import attacks as room
-from toylib._checks import check_finite, check_real, check_size
+from toylib._checks import check_attacked, check_finite, check_key, check_real, check_size, on_host, try_attack
+from toylib._drawable import ENOUGH
 from toylib.attacks import Attack
 from toylib.explorers._explorer import Explorer, explore
-from toylib.explorers._models import Axes, Stops, check_features, inputs, laid_out, moving, weights_of
+from toylib.explorers._models import Axes, Stops, check_features, inputs, laid_out, levels_at, moving, weights_of
 from toylib.features import Features
 from toylib.figures import Axis, Drawing, Limits, attacked_sample, represented, story
 from toylib.geometry import feature_dimensionality, trajectory
@@ -60,9 +61,14 @@ def geometry(
     Raises:
         ValueError, TypeError: no sparsity; axes that do not fit; models of other features.
     """
+    for name, given in {"runs": runs, "twins": runs if twins is None else twins}.items():
+        if not (isinstance(given, Run) or hasattr(given, "data_vars")):
+            raise TypeError(
+                f"{name} must be a Run or a dataset of train_points, got {type(given).__name__}; pass what training "
+                "returns"
+            )
     sides, run, sparsity = laid_out(runs, S, axes)
-    if not isinstance(run, Run):
-        raise TypeError("runs must be a Run or a dataset of train_points, got Params; pass what training returns")
+    assert isinstance(run, Run)
     check_features(run.weights, features)
     twin_losses = None
     if twins is not None:
@@ -75,9 +81,7 @@ def geometry(
             )
     members = list(np.ndindex(run.losses.shape[:-1]))
     paths = {at: trajectory(run.member(*at) if at else run, features, sparsity(at)) for at in members}
-    if not (levels is None or callable(levels) or isinstance(levels, Mapping)):
-        raise TypeError(f"levels must be name -> loss, or S -> such, got {levels!r:.80}; pass a dict")
-    dashed = {at: dict(levels(sparsity(at)) if callable(levels) else levels or {}) for at in members}
+    dashed = {at: levels_at(levels, sparsity(at)) for at in members}
     check_finite("levels", [*map(float, (loss for at in dashed.values() for loss in at.values()))], "leave others out")
     seen = np.hstack([run.losses[np.isfinite(run.losses)], *(list(losses.values()) for losses in dashed.values())])
     if not (seen > 0).any():
@@ -90,7 +94,7 @@ def geometry(
     def draw(step: int, **stops: Any) -> Drawing:
         at = written.position(stops)
         options = {} if twin_losses is None else {"twin": twin_losses[at]}
-        title = written.text(stops) or f"S = {sparsity(at):g}"
+        title = written.text(stops, sparsity(at))
         fixed = {"step": step, "title": title, "levels": dashed[at], "loss_range": loss_range, "reach": reach}
         return story(paths[at], features.sets, **fixed, **options)
 
@@ -142,18 +146,22 @@ def attack(
     check_features(W, features)
     shape = W.shape[:-2]
     key = jax.random.key(0) if key is None else key
+    check_key("key", key)
     if not (attacks is None or isinstance(attacks, Mapping)):
         raise TypeError(f"attacks must be name -> attack, got {attacks!r:.80}; pass such as {{'PGD': attacks.pgd}}")
     if not (limits is None or isinstance(limits, Limits)):
         raise TypeError(f"limits must be figures.Limits, got {limits!r:.80}; leave it out")
     chosen = dict(_ATTACKS if attacks is None else attacks)
+    first, x = (0,) * len(shape), jax.ShapeDtypeStruct(b.shape[-1:], np.float32)
+    for name, method in chosen.items():
+        try_attack(name, method, Params(W[first], b[first]), x)
     check_real("fractions", fractions, "norms are positive, 0 is no attack", least=0, ndim=1, many="pass a list")
     levels = {at: sparsity(at) for at in np.ndindex(shape)}
     if X is None:
         check_size("n_samples", n_samples)
         drawn = {level: inputs(features, level, n_samples, key) for level in {*levels.values()}}
         X = np.reshape([drawn[level] for level in levels.values()], (*shape, n_samples, W.shape[-1]))
-    X = np.asarray(X, np.float32)
+    X = on_host("X", X, np.float32)
     check_finite("X", X, "attack finite inputs")
     if X.ndim < 2 or X.shape[-1] != W.shape[-1] or X.shape[:-2] not in ((), shape):
         raise ValueError(f"X must have shape (s, {W.shape[-1]}), or {shape} before it, got {X.shape}; pass (..., s, n)")
@@ -161,6 +169,9 @@ def attack(
     if not (len(fractions) and chosen and X.shape[-2]):
         raise ValueError("there must be at least one norm, one attack and one sample, got none; pass some")
     units = {level: float(features.mean_norm(level)) for level in {*levels.values()}}
+
+    for at in levels:
+        check_attacked(Params(W[at], b[at]), X[at], (None, None), np.float32(max(fractions) * units[levels[at]]))
 
     @partial(jax.jit, static_argnames="name")
     def compute(name: str, params: Params, x: jax.Array, radius: jax.Array) -> tuple[jax.Array, ...]:
@@ -192,8 +203,8 @@ def attack(
         gain = np.square(after - x).sum(dtype=float) - np.square(before - x).sum(dtype=float)
         radius = float(norm * units[levels[at]])
         V = f"{gain / radius**2:.3g}" if radius > 0 else "–"
-        model = written.text(stops) or f"S = {levels[at]:g}"
-        title = f"{model}, {attack}, {norms.labels[norms.position(norm)]}, sample {sample}: V = {V}"
+        model, size = written.text(stops, levels[at]), norms.labels[norms.position(norm)]
+        title = f"{model}, {attack}, {size}, sample {sample}: V = {V}"
         return attacked_sample(x, delta, before, after, title=title, limits=limits)
 
     start = {**written.middle(), "norm": fractions[len(fractions) // 2]}
@@ -219,27 +230,31 @@ def robust(weights: "xr.DataArray | Params | Run | ArrayLike", *, axes: Axes | N
             (..., m, n).
         axes: name -> stops of each leading axis, where they have no names.
 
-    An axis of one stop has no slider; where none is left, it moves the share of the longest norm from which on a
-    feature counts as kept.
+    It opens at the last step, in the middle of the sparsities. An axis of one stop has no slider; where none is
+    left, it moves the share of the longest norm from which on a feature counts as kept.
 
     Raises:
         ValueError: dimensions or axes that do not fit.
     """
     sides, values = weights_of(weights, axes)
     if "density" in sides:
+        check_real("density", sides["density"], "it is 1 - S", above=0, most=1, ndim=1, many="pass a list", double=True)
         order = np.argsort(np.asarray(sides["density"], float))[::-1]
         values = np.take(values, order, list(sides).index("density"))
         S = [1 - float(np.asarray(sides["density"])[i]) for i in order]
         sides = {("S" if name == "density" else name): S if name == "density" else sides[name] for name in sides}
     dimensionality, written = jax.jit(feature_dimensionality), Stops(sides, "kept")
+    norms = np.linalg.norm(values, axis=-2)
+    reach = float(norms.max(initial=1, where=np.isfinite(norms)))
 
     def draw(kept: float = KEPT, **stops: Any) -> Drawing:
         W = values[written.position(stops)]
-        least = kept * np.linalg.norm(W, axis=0).max()
-        number = int((np.linalg.norm(W, axis=0) > least).sum())
+        lengths = np.linalg.norm(W, axis=0)
+        least, number = kept * lengths.max(), int((lengths > kept * lengths.max()).sum())
+        held = reach if (lengths > ENOUGH).any() else 1.0  # one axis for all that fit the usual one, and one for others
         count = f"{number} feature{'s' * (number != 1)} kept" if np.isfinite(W).all() else "diverged"
         title = ": ".join(filter(None, [written.text(stops), count]))
-        return represented(W, np.asarray(dimensionality(W)), title=title, kept=least)
+        return represented(W, np.asarray(dimensionality(W)), title=title, kept=least, reach=held)
 
     several = [name for name, stops in written.axes.items() if len(stops) > 1]
     if not several:

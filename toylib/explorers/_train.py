@@ -11,6 +11,7 @@ from toylib import attacks
 from toylib._checks import check_real, check_size, check_sparsity
 from toylib.attacks import Attack
 from toylib.explorers._course import levels_of
+from toylib.explorers._models import levels_at
 from toylib.explorers._session import Session, Settings
 from toylib.explorers._trainer import Trainer
 from toylib.features import Features
@@ -68,6 +69,10 @@ def train(
         check_real(name, value, "its slider begins there", least=0)
     if taken := sorted({*options} & {*_OURS}):
         raise ValueError(f"options must leave {', '.join(_OURS)} to the explorer, got {', '.join(taken)}; drop it")
+    if not (isinstance(optimizers, Mapping) and all(callable(o) or hasattr(o, "init") for o in optimizers.values())):
+        raise TypeError(
+            f'optimizers must be name -> what makes one from a rate, got {optimizers!r:.80}; try {{"Adam": optax.adam}}'
+        )
     if not optimizers:
         raise ValueError('there must be at least one optimizer, got none; pass such as {"Adam": optax.adam}')
     if perturb is None and norm:
@@ -77,6 +82,7 @@ def train(
         raise TypeError(f"levels must be a function of S, got {levels!r:.80}; such as lambda S: {{'p': 1 - S}}")
     if levels is None:
         levels = partial(levels_of, features, n_hidden) if {*options} <= {*_PLAIN} else lambda _: {}
+    levels_at(levels, S)
     settings = Settings(S, learning_rate, next(iter(optimizers)), norm, scale, seed)
     session = Session(features, n_hidden, n_steps, perturb, optimizers, options, settings)
-    return Trainer(session, settings, features, n_steps=n_steps, speed=speed, levels=levels)
+    return Trainer(session, settings, features, n_steps=n_steps, speed=speed, levels=partial(levels_at, levels))

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from toylib._checks import check_finite, check_real
-from toylib._drawable import checked, numbers, picture
+from toylib._drawable import checked, height_of_norms, numbers, picture
 from toylib.figures._drawing import Drawing, f4
-from toylib.figures._layout import Panel, around, axis, band, every, framed, heatmap, level, panels
+from toylib.figures._layout import Panel, around, axis, band, bar_width, every, framed, heatmap, level, panels
 from toylib.figures.style import (
     BACKGROUND,
     BLUE,
@@ -25,6 +25,7 @@ from toylib.figures.style import (
 )
 
 _COUNTED, _ALL, _MOST = 0.05, 40, 24  # entries that count; features: as many as are drawn all, and how many of more
+DIVERGED = "diverged: W is not finite"
 _ZERO = {"zeroline": True, "zerolinecolor": MUTED, "zerolinewidth": 1}
 # The panels of an attacked sample from top to bottom, which share the first one's x axis; title, standoff and format of
 # their y axes. These keep the titles in one line, although only the labels of the middle axis have minus signs.
@@ -63,7 +64,7 @@ def interference(row: ArrayLike, feature: int, *, title: str, limit: float) -> D
             "y": f4(np.where(shown, row[order], np.nan)),
             "name": name,
             "marker": {"color": color, "line": {"width": 0}},
-            "width": _width(len(row)),
+            "width": bar_width(len(row)),
             "customdata": order + 1,
             "hovertemplate": "feature %{customdata}: %{y:.3f}<extra></extra>",
         }
@@ -140,7 +141,7 @@ def attacked_sample(
         words = f"features by how much their output changes: the first {_MOST} of {len(x)}, {len(x) - _MOST} left out"
         rest = f"   (others: at most {np.delete(change, shown).max():.2g})"
     x, delta, before, after, direction = (values[shown] for values in (x, delta, before, after, direction))
-    n, width = len(x), _width(len(x))
+    n, width = len(x), bar_width(len(x))
     silent = (x == 0) & (before == 0) & (after == 0)  # most features of a sparse input: small, so that they stay calm
     size = f4(np.where(silent, 2.5, min(max(0.8 * WIDTH / n, 4), 9)))
     grey = {"color": MUTED, "opacity": 0.45, "line": {"width": 0}}
@@ -178,7 +179,9 @@ def attacked_sample(
 
 
 @picture
-def represented(W: ArrayLike, dimensionality: ArrayLike, *, title: str, kept: float, ordered: bool = True) -> Drawing:
+def represented(
+    W: ArrayLike, dimensionality: ArrayLike, *, title: str, kept: float, ordered: bool = True, reach: float = 1.0
+) -> Drawing:
     """What a model represents: WᵀW, and the norm and dimensionality of every feature, the longest first in both.
 
     Args:
@@ -187,10 +190,11 @@ def represented(W: ArrayLike, dimensionality: ArrayLike, *, title: str, kept: fl
         title: of the figure.
         kept: norm above which a feature counts as kept, drawn as a line; NaN for a model of NaN, which has none.
         ordered: False keeps the order of the features.
+        reach: length of a feature that has room, where W has none that is longer.
     """
     W = checked("W", W, None, None)
     D = checked("dimensionality", dimensionality, W.shape[1])
-    norms = np.linalg.norm(W, axis=0)
+    norms, finite = np.linalg.norm(W, axis=0), np.isfinite(W).all()
     order = np.argsort(-norms * ordered, kind="stable")
     W, D, norms = W[:, order], D[order], norms[order]
     gram = heatmap(W.T @ W, 1.0, colorbar={"x": 0.41, "len": 0.8, "tickvals": [-1, 0, 1]}, xgap=0, ygap=0)
@@ -203,15 +207,15 @@ def represented(W: ArrayLike, dimensionality: ArrayLike, *, title: str, kept: fl
     # Over the matrix, which stands beside its scale; and over the bars.
     notes = [
         _MATRIX.text("WᵀW", xref="paper", x=0.4, xanchor="right"),
-        _BARS.text(f"{inked(BLUE, '▮ norm')}   {inked(ORANGE, '● D, if kept')}"),
+        _BARS.text(f"{inked(BLUE, '▮ norm')}   {inked(ORANGE, '● D, if kept')}" if finite else DIVERGED),
     ]
-    line = level(kept, color=INK, xref="x2 domain", yref="y2")
+    line = level(kept if kept >= 0 else -1, color=INK, xref="x2 domain", yref="y2")  # at -1 out of sight
     layout = framed(title, 385, margin={"t": 75}, showlegend=False, shapes=[line], annotations=notes)
     words, ends = "feature, the longest first" if ordered else "feature", (0.5, len(norms) + 0.5)
     square = axis(words, ends, standoff=4, showgrid=False, constrain="domain")
     down = {"range": list(ends[::-1]), "scaleanchor": "x", "constraintoward": "top"}
     layout |= _MATRIX.axes({**square, "constraintoward": "right"}, {**square, **down})
-    size = axis("norm ‖W<sub>i</sub>‖, dimensionality D<sub>i</sub>", (0, 1.35))
+    size = axis("norm ‖W<sub>i</sub>‖, dimensionality D<sub>i</sub>", (0, height_of_norms(reach, norms)))
     return Drawing([gram, bars, points], layout | _BARS.axes(axis(words, ends, showgrid=False), size))
 
 
@@ -313,8 +317,3 @@ def _direction(delta: np.ndarray) -> np.ndarray:
     """δ/‖δ‖ along the last axis; 0 for 0."""
     norm = np.linalg.norm(delta, axis=-1, keepdims=True)
     return delta / np.where(norm > 0, norm, 1)
-
-
-def _width(n: int) -> float:
-    """Of a bar, in features: few bars would be slabs."""
-    return 0.4 if n <= 20 else 0.8

@@ -1,7 +1,6 @@
 """Models by the directions of their features: in a line, a plane, space or as a matrix; and over sparsity."""
 
 from collections.abc import Mapping, Sequence
-from itertools import cycle
 from typing import Any, NamedTuple
 
 import jax
@@ -10,14 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import isotonic_regression
 
-from toylib._drawable import check_sets, checked, picture
-from toylib.figures._adversarial import represented
+from toylib._checks import check_real
+from toylib._drawable import alike, check_sets, checked, numbers, picture, room
+from toylib.figures._adversarial import DIVERGED, represented
 from toylib.figures._drawing import SILENT, Drawing, at, between, f4, stroke
 from toylib.figures._layout import (
     EYE,
     SPACE,
     Label,
-    alike,
     around,
     axis,
     beside,
@@ -26,11 +25,10 @@ from toylib.figures._layout import (
     level,
     panels,
     plane,
-    room,
     scene,
     square,
 )
-from toylib.figures.style import BLUE, FAINT, INK, LABELS, MUTED, SET_COLORS, WIDTH
+from toylib.figures.style import BLUE, FAINT, INK, LABELS, MUTED, WIDTH, set_colors
 from toylib.geometry import Sets, feature_dimensionality, hull_edges
 
 _DEAD, _ANTIPODAL = 0.05, -0.9
@@ -126,7 +124,7 @@ def planes(
         traces += [{**trace, **panel.refs} for trace in arrows(W, sets, groups, reach, 0.8)]
         layout |= plane(panel, len(W), reach, bare=True)
         layout["shapes"] += circle(len(W), panel.number)
-        layout["annotations"].append(panel.text(name))
+        layout["annotations"].append(panel.text(name if np.isfinite(W).all() else f"{name}: diverged"))
     return Drawing(traces, layout)
 
 
@@ -137,9 +135,8 @@ def grouped(sets: Sets, n: int, importance: ArrayLike | None = None) -> list[_Gr
     if not (weight.min() >= 0 and 0 < weight.max() < np.inf):
         raise ValueError(f"importance must be finite, at least 0, not all 0, got {weight!r:.80}; leave it out")
     opacity = np.round(0.25 + 0.75 * weight / weight.max(), 1)  # few shades, each of which takes two traces
-    colors = cycle([BLUE] if max(map(len, sets)) == 1 else SET_COLORS)
     found: dict[tuple[str, float], list[int]] = {}
-    for members, color in zip(sets, colors, strict=False):
+    for members, color in zip(sets, set_colors(sets), strict=True):
         for j in members:
             found.setdefault((color, float(opacity[j])), []).append(j)
     return [_Group(*look, members) for look, members in found.items()]
@@ -154,7 +151,7 @@ def _live(W: np.ndarray) -> np.ndarray:
 def _absent(W: np.ndarray) -> str:
     """What to say of the features that have no direction to be drawn."""
     if not np.isfinite(W).all():
-        return "diverged: W is not finite"
+        return DIVERGED
     missing = np.setdiff1d(np.arange(W.shape[1]), _live(W)) + 1
     listed = ", ".join(map(str, missing)) if len(missing) <= 8 else f"{len(missing)} of {W.shape[1]}"
     return f"not represented: {listed}" if len(missing) else ""
@@ -163,6 +160,7 @@ def _absent(W: np.ndarray) -> str:
 def arrows(W: np.ndarray, sets: Sets, groups: Sequence[_Group], reach: float, size: float = 1.0) -> list[dict]:
     """Traces on a line (1, n), in a plane (2, n) or in space (3, n): bars, edges, arrows, and labels if they fit."""
     W = np.vstack([W, np.zeros((2 - len(W), W.shape[1]))]) if len(W) == 1 else W
+    W = W if np.isfinite(W).all() else np.full(W.shape, np.nan)  # half of a model that diverged would mislead
     m, n = W.shape
     color_of = {j: group.color for group in groups for j in group.members}
     numbers = labels(W, color_of, reach, size)
@@ -260,6 +258,8 @@ def _spread(W: np.ndarray, apart: float) -> np.ndarray:
 
 def _numbers(W: np.ndarray, groups: Sequence[_Group], title: str, reach: float) -> Drawing:
     """What `represented` draws, of a model whose features keep their order and have the colours of their sets."""
+    finite = np.isfinite(W).all()
+    W = W if finite else np.full(W.shape, np.nan)
     D = np.asarray(feature_dimensionality(jnp.asarray(W, jnp.float32)))
     drawing = represented(W, D, title=title, kept=_DEAD * np.linalg.norm(W, axis=0).max(), ordered=False)
     gram, bars, points = drawing.data
@@ -269,7 +269,7 @@ def _numbers(W: np.ndarray, groups: Sequence[_Group], title: str, reach: float) 
     size = {**drawing.layout["yaxis2"], "range": [0, 1.2 * reach]}
     traces = [gram, {**bars, "marker": colors}, {**points, "marker": {**points["marker"], "color": INK}}]
     above, beside_it = drawing.layout["annotations"]
-    notes = [above, {**beside_it, "text": "▮ norm   ● D, if represented"}]
+    notes = [above, {**beside_it, "text": "▮ norm   ● D, if represented"} if finite else beside_it]
     return Drawing(traces, {**drawing.layout, "yaxis2": size, "annotations": notes})
 
 
@@ -291,7 +291,7 @@ def plateaus(Ss: Sequence[float], Ws: ArrayLike, *, title: str, levels: Mapping[
 
     Source: Elhage et al. 2022, "The Geometry of Superposition".
     """
-    S, W = checked("Ss", Ss, None), np.asarray(Ws, float)
+    S, W = checked("Ss", Ss, None), numbers("Ws", Ws)
     W = checked("Ws", W, len(S), *[None] * max(W.ndim - 1, 2))
     if not ((S >= 0).all() and (S < 1).all() and len({*S}) == len(S)):
         raise ValueError(f"Ss must be in [0, 1) and differ, got {S.tolist()!r:.80}; drop the others")
@@ -311,6 +311,8 @@ def plateaus(Ss: Sequence[float], Ws: ArrayLike, *, title: str, levels: Mapping[
     line = {"type": "scatter", "mode": "lines", "line": {"color": INK, "width": 2}, "name": "m/‖W‖²"}
     traces = [{**dots, **spread, **hover}, {**line, "x": f4(across), "y": f4(star)}]
     lines = _PLATEAUS if levels is None else dict(levels)
+    for name, level_of_it in lines.items():
+        check_real(f"levels of {name}", level_of_it, "leave it out: D lies in [0, 1]", least=0)
     wide, high = around(np.array([*across, 2 * across[0]]), log=True), (-0.04, max(1.08, *lines.values(), 0))
     labels = [Label(name, MUTED, float(np.log10(wide[1])), at) for name, at in lines.items()]
     labels.append(Label.at_end("m/‖W‖²", INK, across, star, "x"))

@@ -190,7 +190,8 @@ def _told_apart(values: Sequence[Any]) -> list[str]:
     exact = (d for d in range(10) if np.allclose(numbers, numbers.round(d), rtol=0, atol=1e-10))
     differ = (d for d in range(2, 10) if len({*numbers.round(d)}) == len(numbers))
     decimals = next(exact, next(differ, 9))
-    texts = [f"{number:,.{max(decimals, 2) if decimals else 0}f}" for number in numbers]
+    shown = numbers.round(decimals) + 0.0  # no "-0"
+    texts = [f"{number:,.{max(decimals, 2) if decimals else 0}f}" for number in shown]
     return texts if len({*texts}) == len({*numbers}) else [repr(number) for number in numbers.tolist()]
 
 

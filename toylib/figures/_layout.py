@@ -6,10 +6,7 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from toylib._checks import check_real
-from toylib._drawable import checked
 from toylib.figures._drawing import f4
 from toylib.figures.style import DIVERGING, FAINT, LABELS, MUTED, THEME, WIDTH
 
@@ -160,7 +157,7 @@ class Label(NamedTuple):
     @property
     def width(self) -> float:
         """About how far it reaches from its point, in pixels."""
-        return _GAP + _LETTER * len(self.text)
+        return _GAP + _LETTER * len(str(self.text))
 
     @classmethod
     def at_end(cls, text: str, color: str, x: np.ndarray, y: np.ndarray, log: str) -> "Label":
@@ -272,20 +269,24 @@ def band(*, opacity: float = 0.45, **where: Any) -> dict[str, Any]:
     return {"type": "rect", "layer": "below", "line": {"width": 0}, "fillcolor": FAINT, "opacity": opacity, **where}
 
 
-def room(reach: float | None, W: np.ndarray) -> float:
-    """The length that axes have room for: what is given, or 1.2, or a multiple of 0.2 that holds models (..., m, n)."""
-    if reach is not None:
-        check_real("reach", reach, "it is the length of the longest feature to be drawn", above=0)
-        return float(reach)
-    norms = np.linalg.norm(W, axis=-2)
-    longest = float(norms.max(initial=0, where=np.isfinite(norms)))
-    return max(1.2, float(np.ceil(5 * longest - 1e-6) / 5))  # in steps, so that axes seldom move
+def bar_width(n: int) -> float:
+    """Of a bar, in features: few bars would be slabs."""
+    return 0.4 if n <= 20 else 0.8
+
+
+def _ticks(reach: float) -> list[float]:
+    """-1, 0 and 1; where these would be too near to each other or beyond the axes, 1, 2 or 5 times a power of ten."""
+    if 0.8 <= reach < 5:
+        return [-1, 0, 1]
+    power = 10.0 ** math.floor(math.log10(reach))
+    far = max(factor * power for factor in (1, 2, 5) if factor * power <= reach * 1.001)
+    return [-far, 0, far]
 
 
 def scene(reach: float, m: int = 3, *, bare: bool = False) -> dict[str, Any]:
     """Axes and camera of a space, of more dimensions the strongest; if bare without ticks."""
     names = ("h₁", "h₂", "h₃") if m == 3 else ("strongest", "second", "third")
-    side = {"range": [-SPACE * reach, SPACE * reach], "tickvals": [-1, 0, 1], "showticklabels": not bare}
+    side = {"range": [-SPACE * reach, SPACE * reach], "tickvals": _ticks(reach), "showticklabels": not bare}
     axes = {f"{x}axis": {**side, "title": {"text": "" if bare else name}} for x, name in zip("xyz", names, strict=True)}
     center = (0, 0, 0) if bare else (0.04, -0.05, -0.14)  # ticks take room below and to the left
     camera = {name: dict(zip("xyz", at, strict=True)) for name, at in (("eye", EYE), ("center", center))}
@@ -294,7 +295,8 @@ def scene(reach: float, m: int = 3, *, bare: bool = False) -> dict[str, Any]:
 
 def square(m: int, reach: float, x: str = "h₁", y: str = "h₂", **rest: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Two axes of one scale, the second unseen where there is one dimension."""
-    fixed: dict[str, Any] = {"limits": (-PLANE * reach, PLANE * reach), "tickvals": [-1, 0, 1], "constrain": "domain"}
+    half = PLANE * reach
+    fixed: dict[str, Any] = {"limits": (-half, half), "tickvals": _ticks(reach), "constrain": "domain"}
     up = axis(y, **fixed, scaleanchor="x", **rest)
     return axis(x, **fixed, **rest), {**up, "visible": False} if m == 1 else up
 
@@ -309,12 +311,3 @@ def circle(m: int, number: str = "") -> list[dict[str, Any]]:
     """The unit circle of a plane, the panel of this number, as a shape; nothing where there is one dimension."""
     ends = {"x0": -1, "x1": 1, "y0": -1, "y1": 1, "xref": f"x{number}", "yref": f"y{number}"}
     return [{"type": "circle", "layer": "below", "line": {"color": FAINT, "width": 1}, **ends}] if m == 2 else []
-
-
-def alike(Ws: Mapping[str, ArrayLike], most: int | None = None) -> dict[str, np.ndarray]:
-    """Models by name, all of the size of the first, which has at most so many rows; ValueError if not."""
-    if not (isinstance(Ws, Mapping) and Ws):
-        raise ValueError(f"there must be at least one model by its name, got {Ws!r:.40}; pass name -> W")
-    (first, W), *_ = Ws.items()
-    m, n = checked(f"W of {first}", W, None, None).shape
-    return {name: checked(f"W of {name}", W, min(m, most or m), n) for name, W in Ws.items()}

@@ -1,20 +1,19 @@
 """The polyhedron that a model's features span, the story of one run told around it, and the tree beside it."""
 
 from collections.abc import Mapping, Sequence
-from itertools import combinations, cycle
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from toylib._checks import check_real
-from toylib._drawable import check_sets, checked, picture
+from toylib._drawable import alike, check_sets, checked, picture, room
 from toylib.figures._directions import arrows, directions, grouped, labels, planes
 from toylib.figures._drawing import SILENT, Drawing, at, f4, segments, stroke
 from toylib.figures._layout import (
     Label,
     Panel,
-    alike,
     axis,
     band,
     circle,
@@ -24,13 +23,12 @@ from toylib.figures._layout import (
     level,
     names,
     plane,
-    room,
     scene,
 )
-from toylib.figures.style import INK, LABELS, MUTED, SET_COLORS
+from toylib.figures.style import INK, LABELS, MUTED, SET_COLORS, set_colors
 from toylib.geometry import Sets, Trajectory, dendrogram, upright
 
-_ANTIPODAL, _NEIGHBOUR = -0.9, -0.5
+_ANTIPODAL, _NEIGHBOUR, _SMALL = -0.9, -0.5, 0.7  # cosines; size of what has a part of a figure
 _FIRST_STEP = 10  # where the logarithmic axis of steps begins: before, nothing has moved yet
 # Where the two curves of a story stand, as shares of the height; the polyhedron is above.
 _PANELS = [Panel("2", (0.0, 1.0), (0.25, 0.45)), Panel("3", (0.0, 1.0), (0.0, 0.2))]
@@ -39,7 +37,6 @@ _GRAM = Panel("", (0.66, 0.97), (0.62, 0.96))
 _HEIGHT, _TOP, _BOTTOM = 640, 50, 50  # with its slider it stands in a laptop's window
 _TREE, _COSINES = Panel("", (0.0, 0.5), (0.0, 0.9)), Panel("2", (0.6, 0.97), (0.1, 0.9))
 _SCENE, _ABOVE = {"x": [0.54, 1.0], "y": [0.0, 0.9]}, {"xref": "paper", "x": 0.77, "yref": "paper", "y": 0.9}
-_SMALL = 0.7  # of a figure, what has a part of it
 _Series = Mapping[str, tuple[np.ndarray, str]]
 """Curves of a panel: name -> values, colour."""
 
@@ -146,11 +143,12 @@ def story(
     reach = room(reach, run.weights)
     gram = heatmap(W.T @ W, 1.0, colorbar={"x": 1.0, "len": 0.32, "y": 0.78, "tickvals": [-1, 0, 1]})
     traces = [*_part(W, sets, reach, _PLANE), gram]
-    x, cursor = f4(np.maximum(run.steps, 1)), f4([max(_FIRST_STEP, step)] * 2)
+    x, cursor = f4(np.maximum(run.steps, 1)), f4([max(_span(run.steps[-1])[0], step)] * 2)
     for panel, (_, limits, series) in zip(_PANELS, curves, strict=True):
         curve = {"type": "scatter", "mode": "lines", **panel.refs}
+        seen = {**curve, "x": x, **({} if len(x) > 1 else {"mode": "markers", "cliponaxis": False})}
         traces += [
-            {**curve, "x": x, "y": f4(values), "name": name, "line": {"color": color, "width": 2}}
+            {**seen, "y": f4(values), "name": name, "line": {"color": color, "width": 2}}
             for name, (values, color) in series.items()
         ]
         traces.append({**curve, "x": cursor, "y": f4(limits), "line": {"color": INK, "width": 1}, "hoverinfo": "skip"})
@@ -179,8 +177,8 @@ def branches(W: ArrayLike, sets: Sets, *, height: float, title: str, reach: floa
     check_sets(sets, W.shape[1])
     tree, places = _joined(dendrogram(W))
     line = {"type": "scatter", "mode": "lines", "line": {"color": INK, "width": 2}, "name": "branches", **_TREE.refs}
-    hover = "distance %{y:.3f}<extra></extra>"
-    traces = [{**line, "x": f4(tree[0]), "y": f4(tree[1]), "connectgaps": False, "hovertemplate": hover}]
+    line |= {"connectgaps": False, "hovertemplate": "distance %{y:.3f}<extra></extra>"}
+    traces = [{**line, "x": f4(tree[0]), "y": f4(tree[1])}]
     leaf = {"type": "scatter", "mode": "markers+text", "textposition": "bottom center", **_TREE.refs}
     leaf |= {"hovertemplate": "feature %{text}<extra></extra>"}
     traces += [
@@ -190,7 +188,7 @@ def branches(W: ArrayLike, sets: Sets, *, height: float, title: str, reach: floa
             **{"text": [str(j + 1) for j in members], "textfont": {"size": 14, "color": LABELS[color]}},
             **{"marker": {"size": 8, "color": color}, "name": f"leaves of set {i}"},
         }
-        for i, (members, color) in enumerate(zip(sets, cycle(SET_COLORS)), 1)
+        for i, (members, color) in enumerate(zip(sets, set_colors(sets), strict=True), 1)
     ]
     across = axis("feature", (-0.6, W.shape[1] - 0.4), showticklabels=False, ticks="", showgrid=False)
     notes = [_TREE.text("topology: which columns join, and how far apart")]
@@ -219,8 +217,7 @@ def _story_layout(
     reach: float,
 ) -> dict[str, Any]:
     """Axes, names, levels and shaded phases of a story."""
-    last = int(run.steps[-1])
-    first = min(_FIRST_STEP, last)
+    first, last = _span(int(run.steps[-1]))
     notes = [_GRAM.text("Gram matrix WᵀW")]
     shapes = [level(loss, xref="x2 domain", yref="y2") for loss in levels.values()]
     margin, m = {"r": 125, "t": _TOP, "b": _BOTTOM}, run.weights.shape[1]
@@ -256,6 +253,11 @@ def _story_layout(
     return layout
 
 
+def _span(last: int) -> tuple[int, int]:
+    """Where the logarithmic axis of steps begins and ends, for a last step."""
+    return (_FIRST_STEP, last) if last > _FIRST_STEP else (1, max(last, 2))
+
+
 def _part(W: np.ndarray, sets: Sets, reach: float, panel: Panel) -> list[dict[str, Any]]:
     """Traces of a model in a part of a figure: in the panel where it is flat, else in the scene."""
     if len(W) > 2:
@@ -278,7 +280,7 @@ def _polyhedron(W: np.ndarray, sets: Sets, turn: np.ndarray, reach: float, size:
         stroke(segments(points, edges), "edge to the other set", MUTED, width=2),
         stroke(segments(points, antipodes), "antipodal pair", dashed, width=5, dash="dash"),
     ]
-    for i, (members, color) in enumerate(zip(sets, cycle(SET_COLORS)), 1):
+    for i, (members, color) in enumerate(zip(sets, set_colors(sets), strict=True), 1):
         # All edges of a triangle; of more features not the diagonals, and no line over that of an antipodal pair.
         least = {2: _ANTIPODAL, 3: -np.inf}.get(len(members), _NEIGHBOUR)
         inner = [(pair, cosine[pair] > least) for pair in combinations(members, 2)]
@@ -292,7 +294,7 @@ def _polyhedron(W: np.ndarray, sets: Sets, turn: np.ndarray, reach: float, size:
             },
         ]
     traces.append({**at(np.zeros((3, 1))), "mode": "markers", "marker": {"size": 3, "color": INK}, **SILENT})
-    color_of = {j: color for members, color in zip(sets, cycle(SET_COLORS)) for j in members}
+    color_of = {j: color for members, color in zip(sets, set_colors(sets), strict=True) for j in members}
     return traces + labels(points, color_of, reach, size)
 
 

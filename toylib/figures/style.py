@@ -4,6 +4,7 @@ Every colour of every figure is one of those named here, written as #RRGGBB, so 
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle, islice
 from typing import Any
 
 WIDTH = 700
@@ -102,6 +103,11 @@ THEME: dict[str, Any] = {
 def inked(color: str, text: str) -> str:
     """Text in the colour of a mark."""
     return f"<span style='color: {LABELS[color]}'>{text}</span>"
+
+
+def set_colors(sets: Sequence[Sequence[int]]) -> list[str]:
+    """A colour for each set, which come again after four; sets of one feature all have the same."""
+    return list(islice(cycle([BLUE] if max(map(len, sets), default=1) == 1 else SET_COLORS), len(sets)))
 
 
 def colors_of(series: Mapping[str, Any], chosen: Sequence[str] | None = None) -> Sequence[str]:

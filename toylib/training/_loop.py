@@ -23,6 +23,7 @@ from toylib._checks import (
     check_params,
     check_real,
     check_size,
+    described,
     is_traced,
 )
 from toylib._progress import bar
@@ -38,7 +39,6 @@ from toylib.training._step import (
     check_length,
     check_setting,
     comparable,
-    described,
     initial_state,
     is_ready,
     members_of,

@@ -66,8 +66,10 @@ class Run(NamedTuple):
         """One line: what it holds and how it ended, in three digits, instead of all its numbers."""
         losses, members = np.asarray(self.losses), np.shape(self.losses)[:-1]
         last, sick = losses[..., -1][~np.asarray(self.diverged)], np.count_nonzero(self.diverged)
-        parts = [f"{' × '.join(map(str, members))} models"] if members else []
-        parts += [f"W {np.shape(self.weights)[-2:]}", f"{losses.shape[-1]} snapshots to step {int(self.steps[-1]):,}"]
+        number, kept = prod(members), losses.shape[-1]
+        parts = [f"{' × '.join(map(str, members))} model{'s' * (number != 1)}"] if members else []
+        parts += [f"W {np.shape(self.weights)[-2:]}"]
+        parts += [f"{kept} snapshot{'s' * (kept != 1)} to step {int(self.steps[-1]):,}"]
         parts += [f"{'median loss' if members else 'loss'} {np.median(last):.3g}"] if last.size else []
         parts += [f"{sick} diverged" if members else "diverged"] if sick else []
         return f"<Run: {', '.join(parts)}>"
@@ -83,7 +85,9 @@ class Run(NamedTuple):
             with the coordinate step, and those of the axes. `sweeps.as_run` takes it back.
 
         Raises:
-            ValueError: not one name for each leading axis, one that is taken, or values of another number than members.
+            ValueError: not one name for each leading axis, one that is taken, values of another number than members, or
+                that repeat.
+            TypeError: values that are no list of numbers or texts.
 
         >>> import jax
         >>> from toylib.features import Independent
@@ -94,16 +98,18 @@ class Run(NamedTuple):
         """
         import xarray as xr
 
-        shape, sizes = np.shape(self.diverged), {name: np.size(values) for name, values in axes.items()}
-        if tuple(sizes.values()) != shape or {*axes} & {"step", "hidden", "feature"}:
+        stops = {name: _stops(name, values) for name, values in axes.items()}
+        shape, sizes = np.shape(self.diverged), {name: len(values) for name, values in stops.items()}
+        inner: dict[str, tuple[str, ...]] = {"losses": ("step",), "weights": ("step", "hidden", "feature")}
+        inner |= {"biases": ("step", "feature"), "diverged": ()}
+        if tuple(sizes.values()) != shape or {*axes} & {"step", "hidden", "feature", *inner}:
             got = ", ".join(f"{name} of {size}" for name, size in sizes.items()) or "none"
             raise ValueError(
-                f"axes must be name=values for each of the leading axes of sizes {shape}, other than step, hidden and "
-                f"feature, got {got}; name them in order, such as S=Ss, seed=range(8)"
+                f"axes must be name=values for each of the leading axes of sizes {shape}, other than step, hidden, "
+                f"feature, {', '.join(inner)}, got {got}; name them in order, such as S=Ss, seed=range(8)"
             )
-        inner = {"losses": ("step",), "weights": ("step", "hidden", "feature"), "biases": ("step", "feature")}
-        variables = {name: ((*axes, *dims), getattr(self, name)) for name, dims in (inner | {"diverged": ()}).items()}
-        return xr.Dataset(variables, {"step": self.steps} | {name: np.asarray(axes[name]) for name in axes})
+        variables = {name: ((*axes, *dims), getattr(self, name)) for name, dims in inner.items()}
+        return xr.Dataset(variables, {"step": self.steps, **stops})
 
     def save(self, path: str | Path) -> None:
         """Write the run to one .npz file without pickle; the file appears whole or not at all.
@@ -156,6 +162,19 @@ class Run(NamedTuple):
         raise ValueError(
             f"{path} must take at most memory={memory:,} bytes, got {size:,}; if it is yours pass memory={size}"
         )
+
+
+def _stops(name: str, values: Any) -> np.ndarray:
+    """The stops of an axis as its coordinate."""
+    try:
+        array = np.asarray(values)
+    except ValueError:  # lists of several lengths
+        array = np.empty(())
+    if array.ndim != 1 or array.dtype == object:
+        raise TypeError(f"{name} must be a list of numbers or texts, got {values!r:.80}; pass one for each member")
+    if len(np.unique(array)) < len(array):
+        raise ValueError(f"{name} must be a list of values that differ, got {values!r:.80}; name each member once")
+    return array
 
 
 def _declared(archive: ZipFile, name: str) -> int:

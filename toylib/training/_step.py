@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from toylib._checks import try_attack, try_call
 from toylib.attacks import Attack
 from toylib.features import Features
 from toylib.model import Params
@@ -99,7 +100,7 @@ def check_setting(setting: Setting, shapes: tuple[jax.ShapeDtypeStruct, ...], tr
     params, single = jax.tree.unflatten(tree, shapes), partial(jax.ShapeDtypeStruct, dtype=jnp.float32)
     n, optimizer = setting.features.n_features, setting.optimizer
     rate, x, batch, weights = single(()), single((n,)), single((8, n)), single((8,))
-    _try(
+    try_call(
         "optimizer must be an optax transformation, or make one from a learning rate, that needs gradients and "
         "parameters alone",
         "use optax.adam, functools.partial(optax.sgd, momentum=0.9) or a lambda with a schedule of the rate",
@@ -109,7 +110,7 @@ def check_setting(setting: Setting, shapes: tuple[jax.ShapeDtypeStruct, ...], tr
         params,
     )
     for attacked in (None,) if setting.perturb is None else (None, batch):
-        _try(
+        try_call(
             "loss must be called as loss(params, x (batch, n), weights=weights (batch,)) and return a scalar",
             "toylib.model.loss is one; target, importance and linear come with an attack, importance or linear=True",
             rate,
@@ -121,16 +122,7 @@ def check_setting(setting: Setting, shapes: tuple[jax.ShapeDtypeStruct, ...], tr
             attacked,
         )
     if setting.perturb is not None:
-        _try(
-            "perturb must be called as perturb(params, x (n,), radius, key=key) and return δ (n,)",
-            "every attack of toylib.attacks does, with its options bound by functools.partial",
-            x,
-            lambda params, x, radius, key: setting.perturb(params, x, radius, key=key),
-            params,
-            x,
-            rate,
-            jax.eval_shape(jax.random.key, 0),
-        )
+        try_attack("perturb", setting.perturb, params, x)
 
 
 def check_length(perturb: Attack, shapes: tuple[jax.ShapeDtypeStruct, ...], tree: Any, radius: float) -> None:
@@ -160,20 +152,6 @@ def check_length(perturb: Attack, shapes: tuple[jax.ShapeDtypeStruct, ...], tree
 @partial(jax.jit, static_argnums=0)
 def _many(perturb: Attack, model: Params, X: jax.Array, radius: jax.Array, keys: jax.Array) -> jax.Array:
     return jax.vmap(lambda x, key: perturb(model, x, radius, key=key))(X, keys)
-
-
-def _try(rule: str, remedy: str, wanted: Any, function: Callable, *args: Any) -> None:
-    try:
-        came = jax.eval_shape(function, *args)
-    except Exception as error:
-        raise TypeError(f"{rule}, got {type(error).__name__}: {error}; {remedy}") from error
-    if described(came) != described(wanted):
-        raise TypeError(f"{rule}, got {came}; {remedy}")
-
-
-def described(tree: Any) -> tuple:
-    """Structure, shapes and dtypes of a pytree."""
-    return jax.tree.structure(tree), [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(tree)]
 
 
 def member_loss(setting: Setting, importance: Any, params: Params, x: Any, weights: Any, attacked: Any = None) -> Any:
