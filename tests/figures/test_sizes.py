@@ -76,9 +76,9 @@ def test_every_set_has_its_colour_and_a_third_none_that_means_antipodes():
     named = parts(polyhedron(W, sets_of(2, 2, 2), title="Title").figure())
     assert [named[f"set {i}"].marker.color for i in (1, 2, 3)] == list(style.SET_COLORS[:3])
     assert named["antipodal pair"].line.color == style.INK
-    many = polyhedron(np.eye(3, 5), sets_of(1, 1, 1, 1, 1), title="Title").figure()
-    colours = [parts(many)[f"set {i}"].marker.color for i in range(1, 6)]
-    assert colours == [*style.SET_COLORS, style.SET_COLORS[0]]
+    for size, wanted in ((2, [*style.SET_COLORS, style.SET_COLORS[0]]), (1, [style.BLUE] * 5)):
+        many = parts(polyhedron(np.eye(3, 5 * size), sets_of(*[size] * 5), title="Title").figure())
+        assert [many[f"set {i}"].marker.color for i in range(1, 6)] == wanted
 
 
 def test_more_than_three_dimensions_are_seen_along_the_strongest():
