@@ -37,7 +37,7 @@ BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 EXTENSIONS = Path(__file__).parents[1] / "tools" / "environment" / "share" / "jupyter" / "labextensions"
 TIMEOUT_S = 240  # for a whole notebook
-DRAWN_S = 20  # for one move of a slider, on a busy machine
+DRAWN_S = 60  # for one move of a slider, on a busy machine
 SETTINGS = {
     "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none"},  # else cells out of sight are not drawn
     "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
