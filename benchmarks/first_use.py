@@ -39,6 +39,7 @@ def run(notebook: Path) -> None:
         spent[event.rpartition("/")[2]] += seconds
 
     jax.monitoring.register_event_duration_secs_listener(count)
+    sys.path.insert(0, str(NOTEBOOKS))  # as in its kernel, for the results
     scope: dict[str, object] = {"__name__": "__main__"}
     figure = compiling = None
     for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
