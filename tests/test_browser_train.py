@@ -3,12 +3,11 @@
 import re
 
 import pytest
-from lab import Lab, opened
+from lab import DRAWN_S, Lab, opened
 from playwright.sync_api import Locator
 
 pytestmark = pytest.mark.xdist_group("train")  # one page, which tests use one after the other
 TITLE = re.compile(r"Step ([\d,]+): loss ([\d.e-]+), S = ([\d.]+)")
-DRAWN_MS = 20_000
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +37,9 @@ def wait(lab: Lab, plot: Locator, condition: str) -> tuple[int, float, float]:
     """Wait until a condition on step, loss and S holds in a plot."""
     title = "gd._fullLayout.title.text.match(/Step ([\\d,]+): loss ([^,]+), S = ([\\d.]+)/)"
     parsed = f"const [step, loss, S] = {title}.slice(1).map(text => Number(text.replace(',', '')))"
-    lab.page.wait_for_function(f"gd => {{ {parsed}; return {condition} }}", arg=plot.element_handle(), timeout=DRAWN_MS)
+    lab.page.wait_for_function(
+        f"gd => {{ {parsed}; return {condition} }}", arg=plot.element_handle(), timeout=1000 * DRAWN_S
+    )
     return shown(plot)
 
 
@@ -65,6 +66,7 @@ def test_training_is_watched_and_steered(lab):
     assert lab.evaluate("explorer.running")
 
     press["Pause"].click()
+    lab.page.wait_for_function("button => button.disabled", arg=press["Pause"].element_handle())
     steps = lab.evaluate("[explorer.run.steps[-1].item(), len(explorer.history), explorer.running]")
     assert steps[1:] == [3, False]
     assert wait(lab, plot, f"step === {steps[0]}") == wait(lab, other, f"step === {steps[0]}")
@@ -94,6 +96,7 @@ def test_it_can_be_turned_while_it_trains_and_interrupted(lab):
     lab.page.wait_for_timeout(800)  # a scene answers a moment after it was drawn
     lab.page.mouse.move(x + 100, y, steps=5)
     held = shown(plot)
+    lab.wait_for_turn(plot, before)
     lab.page.wait_for_timeout(500)  # and turns on for one
     assert shown(plot) == held  # while the pointer is down nothing else moves it
     lab.page.mouse.up()

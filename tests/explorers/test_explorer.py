@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import threading
 from itertools import pairwise, product
 
 import ipywidgets as widgets
@@ -258,6 +259,25 @@ def test_sliders_that_move_together_cost_one_drawing():
     asyncio.run(in_a_kernel())
     assert len(messages) == 4
     assert error(shown) == ""
+
+
+def test_two_threads_draw_in_turn():
+    begun, moved = threading.Event(), threading.Event()
+
+    def slow(amount, step):
+        if step == 1000:
+            begun.set()
+            moved.wait(0.2)  # in vain, unless the other draws meanwhile
+        return draw(amount, step)
+
+    shown = explorer(slow)
+    thread = threading.Thread(target=lambda: shown.move(step=1000))
+    thread.start()
+    begun.wait()
+    shown.move(step=20_000)
+    moved.set()
+    thread.join()
+    assert plain(shown._plot.drawing) == plain(draw(0.1, 20_000))
 
 
 def test_only_axes_move_and_only_to_their_stops():

@@ -2,8 +2,10 @@
 
 import asyncio
 import re
+import threading
 from functools import partial
 from itertools import pairwise
+from types import SimpleNamespace
 
 import ipywidgets as widgets
 import jax
@@ -13,6 +15,7 @@ import pytest
 from ipywidgets.widgets.widget import _instances  # all that are open; the public list is deprecated
 
 from toylib import attacks, explorers, figures, theory, training
+from toylib.explorers import _live
 from toylib.explorers._course import course, levels_of, stacked
 from toylib.explorers._live import on_interrupt
 from toylib.features import Correlated, Independent
@@ -193,6 +196,39 @@ def test_seed_and_initial_scale_draw_a_new_start():
     assert np.abs(shown.run.weights[0] - 10 * expected.weights[0]).max() > 0.1
 
 
+def test_another_optimiser_while_it_trains_ends_what_the_old_one_has_begun():
+    shown = trainer(optimizers={"Adam": optax.adam, "descent": optax.sgd}, speed=1000, n_steps=10**6)
+    shown._session._pace = 100.0  # a drawing takes many pieces
+
+    async def act(until):
+        shown.start()
+        await until(lambda: shown._session.state.step > 0)
+        shown.optimizer.value = "descent"
+        at = shown._session.state.step
+        assert at < 1000
+        assert shown.running
+        await until(lambda: shown._session.state.step > at)
+        shown.pause()
+
+    in_a_loop(act)
+    assert message(shown) == ""
+    (_, first), (second, last) = shown.history
+    assert (first.optimizer, last.optimizer) == ("Adam", "descent")
+    state = trained(0.9, second)
+    options = {
+        "n_hidden": 2,
+        "key": jax.random.key(3),
+        "optimizer": optax.sgd,
+        "learning_rate": 1e-3,
+        "population": True,
+    }
+    fresh = next(training.states(FEATURES, 0.9, start=state.params, **options))
+    same(
+        shown.run,
+        trained(0.9, shown.run.steps[-1], fresh._replace(step=second), optimizer=optax.sgd, learning_rate=1e-3),
+    )
+
+
 def test_another_optimiser_goes_on_from_the_model():
     momentum = partial(optax.sgd, momentum=0.5)
     shown = trainer(optimizers={"Adam": optax.adam, "momentum": momentum}, learning_rate=0.01)
@@ -290,6 +326,44 @@ def test_without_an_event_loop_it_steps_only():
     assert shown.run.steps[-1] == 3
 
 
+def test_two_threads_take_turns():
+    shown = trainer(n_steps=400)
+    threads = [threading.Thread(target=lambda: [shown.step(5) for _ in range(20)]) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    same(shown.run, trained(0.9, 200))
+
+
+def test_a_button_in_another_thread_trains_in_that_of_the_cells(monkeypatch):
+    shown = trainer()
+    where = set()
+
+    def advance(*arguments, advance=shown._session.advance):
+        for piece in advance(*arguments):
+            where.add(threading.current_thread())
+            yield piece
+
+    monkeypatch.setattr(shown._session, "advance", advance)
+
+    async def act(until):
+        loop = SimpleNamespace(asyncio_loop=asyncio.get_running_loop())
+        kernel = SimpleNamespace(initialized=lambda: True, instance=lambda: SimpleNamespace(io_loop=loop))
+        monkeypatch.setattr(_live, "IPythonKernel", kernel)
+        await asyncio.to_thread(shown.start)
+        assert shown.running
+        await until(lambda: shown.run.steps[-1] > 0)
+        await asyncio.to_thread(shown.pause)
+        assert not shown.running
+        at = shown.run.steps[-1]
+        await asyncio.sleep(0.1)
+        assert shown.run.steps[-1] == at
+
+    in_a_loop(act)
+    assert where == {threading.current_thread()}
+
+
 # What goes wrong
 
 
@@ -364,7 +438,7 @@ def test_an_interrupt_pauses():
         await until(lambda: shown.run.steps[-1] > 0)
         signal.raise_signal(signal.SIGINT)
         await until(lambda: not shown.running)
-        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+        await until(lambda: signal.getsignal(signal.SIGINT) == signal.SIG_IGN)
         signal.signal(signal.SIGINT, lambda *_: heard.append("before"))
         with on_interrupt(lambda: heard.append("call")):
             signal.raise_signal(signal.SIGINT)

@@ -1,14 +1,12 @@
 """Labelled sliders over one live plot."""
 
 import asyncio
-import traceback
 from collections.abc import Callable, Mapping, Sequence
-from html import escape
 from typing import Any
 
 import ipywidgets as widgets
 
-from toylib.explorers._live import Plot, Shown, Soon, close_when_run_again
+from toylib.explorers._live import Plot, Shown, Soon, close_when_run_again, in_turn, went_wrong
 from toylib.figures import Axis, Drawing
 
 _STOP_S = 0.15  # that a stop is shown while playing
@@ -108,12 +106,12 @@ class Explorer(Shown):
                 f"only axes move, got {', '.join(sorted(unknown))}; there are {', '.join(sorted(self.axes))}"
             )
 
+    @in_turn
     def _show(self) -> None:
         try:
             self._plot.move(self.drawing())
         except Exception:
-            text = escape(traceback.format_exc(limit=-3))
-            self._error.value = f"<pre style='color: var(--jp-error-color1, #B00020)'>{text}</pre>"
+            self._error.value = went_wrong()
         else:
             self._error.value = ""
 
@@ -144,9 +142,7 @@ class Play(widgets.ToggleButton):
 
     def _toggle(self, change: Any) -> None:
         self.icon, self.description = ("pause", "Pause") if self.value else ("play", "Play")
-        if self._task:
-            self._task.cancel()
-            self._task = None
+        self._task = None
         if self.value:
             try:
                 self._task = asyncio.get_running_loop().create_task(self._run())
@@ -154,12 +150,14 @@ class Play(widgets.ToggleButton):
                 self.value = False
 
     async def _run(self) -> None:
-        last = len(self.slider.options) - 1
+        task, last = self._task, len(self.slider.options) - 1
         at = self.slider.index if self.slider.index < last else -1
         while at < last:
             at += 1
             self.slider.index = at
             await asyncio.sleep(_STOP_S)
+            if self._task is not task:  # taken away, perhaps in another thread
+                return
             if self.slider.index != at:
                 break
         self._task = None

@@ -5,8 +5,11 @@ import base64
 import json
 import signal
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import wraps
+from html import escape
 from importlib.resources import files
 from typing import Any
 
@@ -42,6 +45,7 @@ class Plot(anywidget.AnyWidget):
     Attributes:
         drawing: what is shown.
         moved: called after each move that changes it.
+        turn: of `in_turn`.
     """
 
     _esm = "\n".join(
@@ -61,6 +65,7 @@ class Plot(anywidget.AnyWidget):
         super().__init__(_figure=_compact({"data": drawing.data, "layout": drawing.layout}))
         self.drawing = drawing
         self.moved: Callable[[], None] = lambda: None
+        self.turn = threading.RLock()
 
     def move(self, drawing: Drawing) -> None:
         """Show another drawing of the same traces, in one message, or none if nothing changed.
@@ -140,13 +145,44 @@ class Soon:
 
     def cancel(self) -> None:
         """Forget a call that is due."""
-        if self._forget:
-            self._forget()
-            self._forget = None
+        forget, self._forget = self._forget, None  # at once: another thread may do the same
+        if forget:
+            forget()
 
     def _call(self) -> None:
         self.cancel()
         self._function()
+
+
+def in_turn(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Have a method of an explorer wait until no other thread is in one.
+
+    JupyterLab has a kernel call widgets in a thread of their own, so that they move while a cell runs, which may move
+    them too.
+    """
+
+    @wraps(method)
+    def alone(self: Shown, *args: Any, **kwargs: Any) -> Any:
+        with self._plot.turn:
+            return method(self, *args, **kwargs)
+
+    return alone
+
+
+def went_wrong() -> str:
+    """The exception that is being handled, for a widget."""
+    text = escape(traceback.format_exc(limit=-3))
+    return f"<pre style='color: var(--jp-error-color1, #B00020)'>{text}</pre>"
+
+
+def loop_of_cells() -> asyncio.AbstractEventLoop:
+    """The event loop in whose thread a kernel runs cells, and hears interrupts; without a kernel the one of this call.
+
+    Raises:
+        RuntimeError: none runs.
+    """
+    kernel: Any = IPythonKernel.instance() if IPythonKernel.initialized() else None
+    return kernel.io_loop.asyncio_loop if kernel else asyncio.get_running_loop()
 
 
 _WIDGET = "application/vnd.jupyter.widget-view+json"

@@ -2,10 +2,9 @@
 
 import asyncio
 import time
-import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from functools import lru_cache, partial
-from html import escape
 from typing import Any
 
 import ipywidgets as widgets
@@ -13,7 +12,16 @@ import numpy as np
 
 from toylib._checks import check_size
 from toylib.explorers._course import course
-from toylib.explorers._live import Plot, Shown, Soon, close_when_run_again, on_interrupt
+from toylib.explorers._live import (
+    Plot,
+    Shown,
+    Soon,
+    close_when_run_again,
+    in_turn,
+    loop_of_cells,
+    on_interrupt,
+    went_wrong,
+)
 from toylib.explorers._session import Session, Settings
 from toylib.features import Features
 from toylib.figures import Axis, Drawing
@@ -62,7 +70,8 @@ class Trainer(Shown):
     """A model in training, as `train` makes it: sliders, buttons and one plot; a widget like others, for any box.
 
     Each button is a method too. `training.states` trains, in pieces of at most some hundredths of a second, between
-    which the kernel takes up what sliders and cells ask for. When its cell runs again, it ends.
+    which the kernel takes up what sliders and cells ask for; while a cell runs, training waits. When its cell runs
+    again, it ends.
 
     Args:
         session: the model.
@@ -94,7 +103,7 @@ class Trainer(Shown):
         self.sliders = {name: _slider(name, values[name]) for name in names}
         self.optimizer = widgets.Dropdown(options=session.optimizers, description="optimiser", **_LOOKS)
         self.kept: list[Run] = []
-        self._task: asyncio.Task | None = None
+        self._task: Future[None] | None = None
         self._name, self._named_at = "", -np.inf
         plot, self._message = Plot(self.drawing()), widgets.HTML()
         self._buttons = {name: widgets.Button(**look, layout={"width": "130px"}) for name, look in _BUTTONS.items()}
@@ -109,6 +118,7 @@ class Trainer(Shown):
         self._say()
         close_when_run_again(self.close)
 
+    @in_turn
     def start(self) -> None:
         """Train until `pause`, `stop` or `n_steps`; while it trains already, nothing.
 
@@ -118,21 +128,22 @@ class Trainer(Shown):
         if self.running or self._is_over():
             return
         try:
-            self._task = asyncio.get_running_loop().create_task(self._train())
+            loop = loop_of_cells()
         except RuntimeError:
-            raise RuntimeError(
-                "start must be called where an event loop runs, as in a notebook, got none; call step(number)"
-            ) from None
+            text = "start must be called where an event loop runs, as in a notebook, got none; call step(number)"
+            raise RuntimeError(text) from None
+        self._task = asyncio.run_coroutine_threadsafe(self._train(), loop)
         self._say()
 
+    @in_turn
     def pause(self, text: str = "") -> None:
         """Stay at this step, and say why if a text does; `start` goes on."""
         if self._task:
-            self._task.cancel()
             self._task = None
             self._redraw()
         self._say(text)
 
+    @in_turn
     def step(self, number: int | None = None) -> None:
         """Pause, and take so many steps, by default as many as from one drawing to the next; not beyond `n_steps`."""
         number = self.sliders["speed"].value if number is None else check_size("number", number)
@@ -143,12 +154,14 @@ class Trainer(Shown):
             self._is_over()
             self._redraw()
 
+    @in_turn
     def reset(self) -> None:
         """Pause, and draw a new start from seed and initial scale; the run so far goes, unless `stop` kept it."""
         self.pause()
         self._session.begin(self.settings)
         self._redraw()
 
+    @in_turn
     def stop(self) -> None:
         """Pause, and keep the run so far in `kept`; `start` goes on, `reset` begins anew."""
         self.kept.append(self.run)
@@ -167,11 +180,10 @@ class Trainer(Shown):
         for name, position in at.items():
             self.sliders[name].index = position
 
+    @in_turn
     def close(self) -> None:
         """End training, and take it off the page, its callbacks and widgets out of the kernel."""
-        if self._task:
-            self._task.cancel()
-            self._task = None
+        self._task = None
         super().close()
 
     @property
@@ -187,6 +199,7 @@ class Trainer(Shown):
         return Settings(*(values[name] for name in Settings._fields))
 
     @property
+    @in_turn
     def run(self) -> Run:
         """What has been done since the last new start, as `training.train` would give it; `history` says under what."""
         return self._session.run
@@ -214,24 +227,32 @@ class Trainer(Shown):
         )
 
     async def _train(self) -> None:
-        """Train, drawing by drawing."""
-        session, task = self._session, self._task
+        """Train, drawing by drawing, until someone takes the task away."""
+        with self._plot.turn:  # of `start`, perhaps in another thread
+            task = self._task
         try:
-            while not self._is_over():
+            while self._task is task and not self._is_over():
                 with on_interrupt(partial(self.pause, "interrupted")):
                     began = time.perf_counter()
-                    target = min(session.state.step + self.sliders["speed"].value, self._n_steps)
-                    for _ in session.advance(target, self.settings):
+                    target = min(self._session.state.step + self.sliders["speed"].value, self._n_steps)
+                    pieces = self._session.advance(target, self.settings)
+                    while self._goes_on(pieces, task):
                         await asyncio.sleep(_BREATH_S)
                     self._show()
                     await asyncio.sleep(max(_BREATH_S, _FRAME_S - (time.perf_counter() - began)))
         except Exception:
-            self._message.value = _red(traceback.format_exc(limit=-3))
+            self._message.value = went_wrong()
         finally:
-            if self._task is task:  # else who has ended it has said so
-                self._task = None
-                self._redraw()
-                self._say(self._message.value)
+            with self._plot.turn:
+                if self._task is task:  # else who has ended it has said so
+                    self._task = None
+                    self._redraw()
+                    self._say(self._message.value)
+
+    @in_turn
+    def _goes_on(self, pieces: Iterator[None], task: Future[None] | None) -> bool:
+        """Train one piece, if this is still the task; whether there may be more."""
+        return self._task is task and next(pieces, self) is None
 
     def _is_over(self) -> bool:
         """Whether there is nothing to go on with, which it says."""
@@ -245,22 +266,26 @@ class Trainer(Shown):
             return False
         return True
 
+    @in_turn
     def _moved(self, name: str) -> None:
         """Do what a slider says."""
+        running = self.running
         if name == "optimizer":
+            if running:
+                self.pause()  # what the old one is in the middle of is not taken up
             self._session.switch(self.settings)
         elif name in ("seed", "scale"):
-            running = self.running
             if not running and self._session.state.step:
                 self._say(f"the new {_STOPS[name][0]} acts at Reset")
                 return
             self.reset()
-            if running:
-                self.start()
-        elif name != "speed" and not self.running:
+        elif name != "speed" and not running:
             self._session.look(self.settings)
+        if running:
+            self.start()
         self._redraw()
 
+    @in_turn
     def _show(self) -> None:
         self._tried(lambda: self._plot.move(self.drawing()))
 
@@ -269,7 +294,7 @@ class Trainer(Shown):
         try:
             call()
         except Exception:
-            self.pause(_red(traceback.format_exc(limit=-3)))
+            self.pause(went_wrong())
 
     def _say(self, text: str = "") -> None:
         """Write a line, and show which buttons do something."""
@@ -300,7 +325,3 @@ def _slider(name: str, value: float) -> widgets.SelectionSlider:
         continuous_update=True,
         **_LOOKS,
     )
-
-
-def _red(text: str) -> str:
-    return f"<pre style='color: var(--jp-error-color1, #B00020)'>{escape(text)}</pre>"
