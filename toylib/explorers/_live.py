@@ -162,7 +162,7 @@ def in_turn(method: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     @wraps(method)
-    def alone(self: Shown, *args: Any, **kwargs: Any) -> Any:
+    def alone(self: Any, *args: Any, **kwargs: Any) -> Any:
         with self._plot.turn:
             return method(self, *args, **kwargs)
 
@@ -209,12 +209,13 @@ class Shown(widgets.VBox):
         """Take it off the page, and its callbacks and widgets out of the kernel."""
         if self.comm is None:  # closed before, or never finished
             return
-        self._redraw.cancel()
-        self._kept.cancel()
-        for widget in [*parts(self)][1:]:
-            widget.close()
-            widget.unobserve_all()
-        super().close()
+        with self._plot.turn:
+            self._redraw.cancel()
+            self._kept.cancel()
+            for widget in [*parts(self)][1:]:
+                widget.close()
+                widget.unobserve_all()
+            super().close()
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         """The live widget; the drawing, for a page without a kernel; fixed text, so that stored outputs compare."""
