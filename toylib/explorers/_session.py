@@ -1,7 +1,7 @@
 """A model in training whose settings may change at any step, and what it leaves behind."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -36,6 +36,33 @@ class Settings(NamedTuple):
     norm: float
     scale: float
     seed: int
+
+
+STOPS: dict[str, tuple[str, Sequence[float], str]] = {
+    "sparsity": (
+        "sparsity",
+        (0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99),
+        "probability S that a gate is off; acts on the next steps",
+    ),
+    "learning_rate": (
+        "learning rate",
+        (1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1),
+        "step size of the optimiser; acts on the next steps",
+    ),
+    "norm": (
+        "attack norm",
+        (0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1),
+        "L2 norm of the attack on each input, in units of the mean norm of an input; acts on the next steps",
+    ),
+    "scale": (
+        "initial scale",
+        (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1),
+        "standard deviation of the initial W; draws a new start",
+    ),
+    "seed": ("seed", range(20), "which random numbers the initial W is drawn from; draws a new start"),
+    "speed": ("speed", (1, 3, 10, 30, 100, 300, 1000), "steps from one drawing to the next"),
+}
+"""name of a slider -> what stands before it, its stops, what it moves."""
 
 
 class Session:

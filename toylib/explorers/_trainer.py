@@ -22,7 +22,7 @@ from toylib.explorers._live import (
     on_interrupt,
     went_wrong,
 )
-from toylib.explorers._session import Session, Settings
+from toylib.explorers._session import STOPS, Session, Settings
 from toylib.features import Features
 from toylib.figures import Axis, Drawing
 from toylib.geometry import classify
@@ -31,31 +31,6 @@ from toylib.training import Run
 _BREATH_S = 0.002  # for the kernel to take up messages
 _FRAME_S = 0.08  # from one drawing to the next
 _NAME_S = 0.5  # from one naming of the state to the next
-_STOPS: dict[str, tuple[str, Sequence[float], str]] = {
-    "sparsity": (
-        "sparsity",
-        (0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99),
-        "probability S that a gate is off; acts on the next steps",
-    ),
-    "learning_rate": (
-        "learning rate",
-        (1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1),
-        "step size of the optimiser; acts on the next steps",
-    ),
-    "norm": (
-        "attack norm",
-        (0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1),
-        "L2 norm of the attack on each input, in units of the mean norm of an input; acts on the next steps",
-    ),
-    "scale": (
-        "initial scale",
-        (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1),
-        "standard deviation of the initial W; draws a new start",
-    ),
-    "seed": ("seed", range(20), "which random numbers the initial W is drawn from; draws a new start"),
-    "speed": ("speed", (1, 3, 10, 30, 100, 300, 1000), "steps from one drawing to the next"),
-}
-"""name of a slider -> what stands before it, its stops, what it moves."""
 _BUTTONS = {
     "start": {"description": "Start", "icon": "play", "tooltip": "train, until Pause or Stop"},
     "pause": {"description": "Pause", "icon": "pause", "tooltip": "stay at this step; Start goes on"},
@@ -99,7 +74,7 @@ class Trainer(Shown):
         self._session, self._sets, self._n_steps = session, features.sets, n_steps
         self._levels = lru_cache(64)(levels)
         values = {**settings._asdict(), "speed": speed}
-        names = [name for name in _STOPS if name != "norm" or session.attacked]
+        names = [name for name in STOPS if name != "norm" or session.attacked]
         self.sliders = {name: _slider(name, values[name]) for name in names}
         self.optimizer = widgets.Dropdown(options=session.optimizers, description="optimiser", **_LOOKS)
         self.kept: list[Run] = []
@@ -276,7 +251,7 @@ class Trainer(Shown):
             self._session.switch(self.settings)
         elif name in ("seed", "scale"):
             if not running and self._session.state.step:
-                self._say(f"the new {_STOPS[name][0]} acts at Reset")
+                self._say(f"the new {STOPS[name][0]} acts at Reset")
                 return
             self.reset()
         elif name != "speed" and not running:
@@ -308,7 +283,7 @@ class Trainer(Shown):
 
 def _axis(name: str, stops: Sequence[float]) -> Axis:
     """The axis of a slider; small numbers have no more digits than they need."""
-    about = _STOPS[name][2]
+    about = STOPS[name][2]
     if name in ("sparsity", "norm"):
         return Axis.of(name, stops)._replace(about=about)
     return Axis(name, list(stops), [f"{stop:g}" if stop < 1 else f"{stop:,}" for stop in stops], about)
@@ -316,11 +291,11 @@ def _axis(name: str, stops: Sequence[float]) -> Axis:
 
 def _slider(name: str, value: float) -> widgets.SelectionSlider:
     """A slider over the stops of a setting and the value that it begins with."""
-    axis = _axis(name, sorted({*_STOPS[name][1], value}))
+    axis = _axis(name, sorted({*STOPS[name][1], value}))
     return widgets.SelectionSlider(
         options=list(zip(axis.labels, axis.values, strict=True)),
         index=axis.values.index(value),  # with `value` the label of the first stop would be empty
-        description=_STOPS[name][0],
+        description=STOPS[name][0],
         tooltip=f"{axis.about} (arrow keys, Home, End)",
         continuous_update=True,
         **_LOOKS,
