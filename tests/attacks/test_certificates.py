@@ -165,7 +165,8 @@ def test_interval_in_four_dimensions_against_brute_force():
     directions = np.random.default_rng(0).normal(size=(4, 20_000))
     directions /= np.linalg.norm(directions, axis=0)
     found = []
-    for case in brute.random_cases(4, 8, 18, seed=0):
+    # In the last one the ascent from the best of the analytic attacks is not the one that ends highest.
+    for case in [*brute.random_cases(4, 8, 18, seed=0), brute.random_cases(4, 8, 13, seed=10)[-1]]:
         lower, upper = map(float, worst_case(*brute.arrays(case)))
         _, best, _ = brute.search(case, directions)
         assert best <= upper * (1 + 1e-6)

@@ -33,6 +33,7 @@ from toylib import attacks
 from toylib.features import Correlated
 from toylib.model import Params, loss
 from toylib.training import Diverged, Interrupted, State, _loop, _parts, states, train, train_ensemble
+from toylib.training._run import summary
 
 # Snapshots
 
@@ -364,6 +365,19 @@ def test_progress_shows_the_loss_and_false_hides_it(monkeypatch, capsys):
     assert np.array_equal(hidden.params.W, shown.params.W)
     trained.__wrapped__()
     assert capsys.readouterr().err.strip("\r ") == ""  # nothing within the first second
+
+
+@pytest.mark.parametrize(
+    ("losses", "text"),
+    [
+        (0.25, "loss 0.25"),
+        ([[0.1, 0.2, 0.7]], "median loss 0.2"),
+        ([0.1, np.nan, 0.2, 0.7], "median loss 0.2, 1 diverged"),
+        ([np.nan, np.nan], "all diverged"),
+    ],
+)
+def test_progress_shows_the_median_of_what_has_not_diverged(losses, text):
+    assert summary(State(drawn(), None, 3, losses, np.isfinite(losses))) == text
 
 
 def test_progress_of_the_second_half_begins_in_the_middle(monkeypatch, capsys):
