@@ -120,6 +120,7 @@ def test_one_step_follows_the_gradient(cases):
         still = case.found.silent & (case.found.distance > NOISE)  # the start of the noisy step is in the dead zone
         assert still.any()
         assert (case.found.noisy_step == case.found.clean)[still].all()
+        assert (case.found.noisy_step != case.found.one_step)[~case.found.silent].any()
 
 
 def test_noise_stays_below_the_norm_of_the_model(cases):
