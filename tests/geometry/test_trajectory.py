@@ -152,6 +152,11 @@ def test_an_axis_points_to_the_first_feature_that_has_a_clear_part_in_it(part, s
     np.testing.assert_allclose(upright(W, ((0,), (1,), (2,)))[1], [sign, 0], atol=0.01)
 
 
+def test_axes_of_one_strength_come_in_the_order_of_the_features_the_first_set_last():
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(4, 4)))[0]
+    np.testing.assert_allclose(upright(turn, ((0,), (1,), (2,), (3,))) @ turn, np.eye(4)[[1, 2, 3, 0]], atol=1e-5)
+
+
 def test_upright_leaves_the_array_alone():
     W = WEIGHTS[-1].copy()
     upright(W, F.sets)

@@ -219,6 +219,14 @@ def test_a_model_that_overflows_has_diverged_though_its_parameters_are_finite(po
     assert np.isnan(run.losses).all()
 
 
+def test_what_is_too_large_from_the_start_is_not_blamed_on_the_learning_rate_later_either():
+    begun = cut("population")
+    huge = begun._replace(params=jax.tree.map(lambda leaf: leaf * 1e20, begun.params))
+    rule = f"by step {CUT} at learning rate 0.03; lower the init scale, start or importance."
+    with pytest.raises(Diverged, match=re.escape(rule)):
+        train(F, 0.7, start=huge, n_steps=END, **OPTIONS | KINDS["population"])
+
+
 def test_a_loss_that_hides_nan_does_not_hide_that_parameters_are_not_finite():
     def hides(params, x, **options):
         return jnp.nan_to_num(loss(params, x, **options), nan=0.5, posinf=0.5)
