@@ -258,6 +258,13 @@ ROWS = "its rows are samples, so one sample is x[None]"
         (
             GOOD,
             X,
+            {"weights": jnp.array([0.4, 0.3, 0.2, 0.1002])},
+            ValueError,
+            "weights must sum to 1, got sum 1.0002; divide them by their sum",
+        ),
+        (
+            GOOD,
+            X,
             {"weights": jnp.array([1.5, -0.5, 0, 0])},
             ValueError,
             "weights must be at least 0 and finite in single precision, got -0.5; they are the shares of the samples",
@@ -339,8 +346,9 @@ def test_loss_takes_what_its_messages_recommend():
         [numpy_loss(W, b, x), numpy_loss(0.3 * W, 0.3 * b, x)],
         rtol=1e-5,
     )
-    weights = jnp.full(len(x), 0.225)
-    assert float(loss(params, x, weights=weights / weights.sum())) == pytest.approx(float(loss(params, x)), rel=1e-5)
+    for near in (1, 1.00005):  # of a sum in single precision the last digits are rounding
+        weights = jnp.full(len(x), near / len(x))
+        assert float(loss(params, x, weights=weights)) == pytest.approx(near * float(loss(params, x)), rel=1e-5)
 
 
 def test_reconstruct_checks_its_arguments():

@@ -96,9 +96,9 @@ def test_analytic_dataset_is_the_best_single_feature(signs):
     assert any(chosen) == (signs == "±")
 
 
-@pytest.mark.parametrize("signs", ["+", "±"])
-def test_random_feature_is_uniform(signs):
-    W = np.float32(np.random.default_rng(0).normal(size=(3, 7)))
+@pytest.mark.parametrize(("signs", "scale"), [("+", 1), ("±", 1e-12)])  # squares of 1e-24 underflow
+def test_random_feature_is_uniform(signs, scale):
+    W = np.float32(scale * np.random.default_rng(0).normal(size=(3, 7)))
     params, x = Params(jnp.asarray(W), jnp.zeros(7)), jnp.zeros(7)
     keys = jax.random.split(jax.random.key(0), 7000)
     deltas = np.asarray(jax.vmap(lambda key: random_feature(params, x, 0.5, key=key, signs=signs))(keys), np.float64)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from attacked import BATCH, INPUTS, MIXED, at_least, errors_of, mixed
 from brute import DENSITIES, WIDE, Case
+from scipy import special
 
 from toylib.attacks import latent, one_step, pgd, worst_case
 
@@ -90,36 +91,43 @@ def test_smoothing_leads_out_of_the_dead_zone(attack):
 
 
 def test_smoothing_keeps_the_choice_of_the_best_exact():
+    # And one that is better lowered, for raising its only unit leads to a lower maximum, and all others are off.
+    lowered = brute.single(Case(np.eye(3, 7), np.where(np.arange(7) > 0, -5, -0.1), 0.5 * np.eye(7)[0], 0.3))
     errors = []
-    for case in MIXED:
+    for case in [*MIXED, lowered]:
         delta = pgd(*brute.arrays(case), key=jax.random.key(0), starts=["analytic"], smoothing=0.5)
         errors.append(case.error(np.float64(delta)))
-    assert at_least(np.array(errors), errors_of("analytic ±")).all()
+    assert at_least(np.array(errors[:-1]), errors_of("analytic ±")).all()
+    assert errors[-1] == pytest.approx(0.4**2, rel=1e-5)
 
 
-def plain_ascent(case, n_steps):
+def plain_ascent(case, n_steps, smoothing):
     """The documented ascent from x itself, in double precision with the gradient written out; the best on the way."""
     W, b, x = (np.asarray(a, np.float64) for a in case[:3])
     delta = best = np.zeros_like(x)
     for t in range(n_steps):
         z = (x + delta) @ W.T @ W + b
-        slope = ((np.maximum(z, 0) - x) * (z > 0)) @ W.T @ W
+        if smoothing:
+            slope = (smoothing * np.logaddexp(0, z / smoothing) - x) * special.expit(z / smoothing) @ W.T @ W
+        else:
+            slope = (np.maximum(z, 0) - x) * (z > 0) @ W.T @ W
         delta = delta + 2 * case.radius * (1 - t / n_steps) * slope / max(np.linalg.norm(slope), 1e-30)
         delta = delta * min(1, case.radius / max(np.linalg.norm(delta), 1e-30))
         best = delta if case.error(delta) > case.error(best) else best
     return best
 
 
-def test_steps_are_as_long_as_documented():
+@pytest.mark.parametrize("smoothing", [None, 3.0])
+def test_steps_are_as_long_as_documented(smoothing):
     """Five of them, too few to end where longer or shorter ones would; of models that are on around every point."""
     rng = np.random.default_rng(5)
     cases = [
         brute.single(Case(rng.normal(size=(3, 7)), rng.uniform(2, 4, 7), rng.random(7), rng.uniform(0.05, 0.3)))
         for _ in range(16)
     ]
-    search = jax.jit(jax.vmap(partial(pgd, starts=("zero",), n_steps=5)))
+    search = jax.jit(jax.vmap(partial(pgd, starts=("zero",), n_steps=5, smoothing=smoothing)))
     for case, delta in zip(cases, np.asarray(search(*brute.stacked(cases)), np.float64), strict=True):
-        np.testing.assert_allclose(delta, plain_ascent(case, 5), atol=1e-3 * case.radius)
+        np.testing.assert_allclose(delta, plain_ascent(case, 5, smoothing), atol=1e-3 * case.radius)
     # Of others the end may do less harm than what was on the way to it, as where a step turns on what should be on.
     W = np.eye(3, 1) * [1, 1, 0, 0, 0, 0, 0]
     overstepped = brute.single(Case(W, np.array([-1.1, -0.95, 0, 0, 0, 0, 0]), np.eye(7)[0], 0.3 / np.sqrt(2)))
@@ -143,13 +151,17 @@ def test_random_starts_in_the_row_space_reach_farther():
     reach = np.linalg.norm(W.T @ W, axis=0).mean()
     case = brute.single(Case(W, np.full(100, -0.3 * 0.6 * reach), np.zeros(100), 0.6))
 
-    def gains(attack):
+    def ends(attack, case, number):
         search = partial(attack, *brute.arrays(case), n_steps=3, restarts=1, starts=["random"])
-        return np.array([case.error(np.float64(search(key=key))) for key in jax.random.split(jax.random.key(0), 64)])
+        return np.array([search(key=key) for key in jax.random.split(jax.random.key(0), number)], np.float64)
 
-    rows, full = gains(latent), gains(pgd)
+    rows, full = (case.error(ends(attack, case, 64)) for attack in (latent, pgd))
     assert rows.mean() > 2 * full.mean()
     assert (rows > 0).mean() > (full > 0).mean() + 0.2
+    for attack in (latent, pgd):  # where nothing turns on, an ascent ends where it starts: on the sphere
+        first, second = ends(attack, case._replace(b=np.full(100, -100.0)), 2)
+        np.testing.assert_allclose(np.linalg.norm([first, second], axis=1), 0.6, rtol=1e-5)
+        assert np.abs(first - second).max() > 0.01
 
 
 def test_more_steps_and_restarts_do_more_harm():

@@ -120,6 +120,7 @@ def test_one_step_follows_the_gradient(cases):
         still = case.found.silent & (case.found.distance > NOISE)  # the start of the noisy step is in the dead zone
         assert still.any()
         assert (case.found.noisy_step == case.found.clean)[still].all()
+        assert (case.found.noisy_step != case.found.one_step)[~case.found.silent].any()
 
 
 def test_noise_stays_below_the_norm_of_the_model(cases):
@@ -145,6 +146,8 @@ def test_order_of_attacks_and_bounds(cases):
         assert (found.pgd >= found.pgd_unguided).all()
         assert (found.latent >= found.latent_unguided).all()
         assert (found.pgd_unguided >= found.one_step * (1 - 1e-5)).all()
+    # Where biases hide what the analytic attack finds, a search without it has less.
+    assert any((case.found.pgd_unguided < 0.5 * case.found.pgd).any() for case in cases)
 
 
 def test_no_random_attack_exceeds_the_bound(cases):

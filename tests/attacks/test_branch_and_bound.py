@@ -9,7 +9,7 @@ from brute import Case
 
 from toylib.attacks import _branch_and_bound as arrangement
 from toylib.attacks import worst_case
-from toylib.attacks._contract import row_space
+from toylib.attacks._contract import RowSpace, row_space
 from toylib.model import Params
 
 
@@ -118,15 +118,17 @@ def test_the_bound_holds_where_the_pool_is_too_small(monkeypatch):
 
 
 def test_bounds_allow_for_rounding_and_for_no_more():
-    """One unit in one dimension, whose pre-activation is a small difference of large numbers, or simply large."""
+    """In one dimension one unit, whose pre-activation is a small difference of large numbers, or four large ones."""
     missed = []
     for seed in range(60):
         rng = np.random.default_rng(seed)
         large, small = rng.uniform(400, 900), rng.uniform(0.2, 0.5)
         x, radius = ((rng.uniform(0.5, 1), 1e-3), (0.0, rng.uniform(0.5, 1)), (0.0, rng.uniform(0.5, 1)))[seed % 3]
         b = small - large * (x, radius, 0)[seed % 3]
-        case = brute.single(Case(np.sqrt(large) * np.eye(1, 4), [b, -1, -1, -1], x * np.eye(4)[0], radius))
-        most = max(case.error(sign * case.radius * np.eye(4)[0]) for sign in (0, 1, -1))
+        W = np.sqrt(large) * (np.eye(1, 4) if seed % 3 < 2 else rng.normal(size=(1, 4)))
+        case = brute.single(Case(W, [b, -1, -1, -1], x * np.eye(4)[0], radius))
+        direction = np.float64(case.W[0]) / np.linalg.norm(np.float64(case.W[0]))
+        most = max(case.error(sign * case.radius * direction) for sign in (0, 1, -1))
         lower, upper = map(float, worst_case(*brute.arrays(case)))
         assert most <= upper
         assert np.sqrt(upper) <= np.sqrt(most * (1 + 1e-3)) + case.rounding()
@@ -171,6 +173,15 @@ def test_bounds_hold_on_frustums_and_close_as_they_shrink(r, n):
             gaps.setdefault(width, []).append(np.median((np.asarray(bound) - errors) / (errors + 1e-9)))
     assert np.mean(gaps[1e-3]) < 0.02
     assert np.mean(gaps[1e-3]) < np.mean(gaps[0.1]) < np.mean(gaps[1.0])
+
+
+def test_a_unit_that_is_off_in_a_part_of_a_frustum_bends_no_bound():
+    """Halfway between the axes a unit of ten times the length turns on, which at their ends is off."""
+    A = [[1, 0], [0, 1], [50**0.5, 50**0.5], [0, 0], [0, 0]]
+    problem = RowSpace(jnp.eye(5, 2), jnp.asarray(A), jnp.asarray([-0.5, -0.5, -9, 0, 0]), jnp.zeros(5))
+    off, directions, low, high = np.zeros(5, bool), np.eye(2, dtype=np.float32)[None], np.zeros(1), np.ones(1)
+    bound = jax.jit(arrangement._bounds)(problem, off, directions, np.float32(low), np.float32(high))[0]
+    assert bound.item() >= 1 + 2 * (np.sqrt(0.5) - 0.5) ** 2
 
 
 # The row space

@@ -14,6 +14,7 @@ from scipy.optimize import brentq
 
 from toylib.attacks import _certificates as certificates
 from toylib.attacks import _margin, audit, error, worst_case
+from toylib.attacks._contract import row_space
 from toylib.model import Params
 
 TRIES = 10_000  # on each input
@@ -164,16 +165,26 @@ def test_interval_closes_where_all_units_stay_on(seed, radius):
 def test_interval_in_four_dimensions_against_brute_force():
     directions = np.random.default_rng(0).normal(size=(4, 20_000))
     directions /= np.linalg.norm(directions, axis=0)
+
+    @jax.jit
+    def bracket(params, x, radius):
+        problem = row_space(params, x)
+        dual = certificates._dual_bound(problem, radius, radius * jnp.linalg.norm(problem.A, axis=1))
+        return *worst_case(params, x, radius), dual
+
     found = []
-    for case in brute.random_cases(4, 8, 18, seed=0):
-        lower, upper = map(float, worst_case(*brute.arrays(case)))
+    # In the last one the ascent from the best of the analytic attacks is not the one that ends highest.
+    for case in [*brute.random_cases(4, 8, 18, seed=12), brute.random_cases(4, 8, 13, seed=10)[-1]]:
+        lower, upper, dual = map(float, bracket(*brute.arrays(case)))
         _, best, _ = brute.search(case, directions)
         assert best <= upper * (1 + 1e-6)
+        assert np.sqrt(best) <= np.sqrt(dual) + case.rounding()  # by itself: upper is at least what was reached
         assert np.sqrt(lower) <= np.sqrt(best * (1 + 1e-4)) + case.rounding()
         found.append((lower, best, upper))
     lower, best, upper = np.array(found).T + 1e-9
     assert (lower / best).min() > 0.9999
-    assert np.median(upper / best) < 1.05  # 1.19 where the quadratics are not improved
+    assert np.median(upper / best) < 1.01
+    assert np.mean(upper / best) < 1.15  # 1.02 and 1.26 where the quadratics are not improved
 
 
 # What is certified, and how tightly
@@ -185,7 +196,7 @@ def test_an_active_unit_that_is_off_may_rise_to_twice_its_value(m, share):
     """There its error is x² again, as it was at 0; beyond it has grown."""
     n = {3: 7, 20: 100}[m]
     x, b = np.where(np.arange(n) == 0, 0.3, 0), np.full(n, -0.9)  # all other units stay off
-    b[0] = -1.44 * 0.3 - 0.05
+    b[0], b[-1] = -1.44 * 0.3 - 0.05, 0.05  # but the last one, which is dead, and always on
     case = brute.single(Case(1.2 * np.eye(m, n), b, x, (share * 0.3 + 0.05) / 1.44))
     lower, upper = map(float, worst_case(*brute.arrays(case)))
     if share < 2:

@@ -122,12 +122,13 @@ def test_ascent_that_keeps_the_label_finds_what_the_blind_one_oversteps():
     assert least_flip(IDEAL, x) == pytest.approx(0.3 / np.sqrt(2), rel=1e-5)
 
 
+@pytest.mark.parametrize("lead", [1, 200])
 @pytest.mark.parametrize(("ascent", "expected"), [("cross-entropy", [-2, 1, 1]), ("margin", [-1, 1, 0])])
-def test_the_cross_entropy_pushes_all_rivals_and_the_margin_one(ascent, expected):
-    """Of two rivals almost alike, by one step so long that only the slope at x is left."""
-    x = jnp.asarray([1.0, 1e-3, 0.0])
-    delta = margin_pgd(IDEAL, x, 1e-4, key=KEY, ascent=ascent, n_steps=1, step=1e3)
-    np.testing.assert_allclose(delta / 1e-4, np.array(expected) / np.linalg.norm(expected), atol=3e-3)
+def test_the_cross_entropy_pushes_all_rivals_and_the_margin_one(ascent, expected, lead):
+    """Of two rivals almost alike, by one step so long that only the slope at x is left; also where exp(-lead) is 0."""
+    model, x, radius = IDEAL._replace(W=lead * IDEAL.W), jnp.asarray([1.0, 1e-3 / lead, 0.0]), 4e-4 / lead
+    delta = margin_pgd(model, x, radius, key=KEY, ascent=ascent, n_steps=1, step=1e3)
+    np.testing.assert_allclose(delta / radius, np.array(expected) / np.linalg.norm(expected), atol=3e-3)
 
 
 @pytest.mark.parametrize("options", [{}, {"keep_label": True, "ascent": "cross-entropy"}])

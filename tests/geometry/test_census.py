@@ -77,6 +77,10 @@ RUNS = {
         [(ORIGIN, 1), (PCA, 3), (LINES, 1), (TWIST_12, 1), (OCTAHEDRON, 2), (TWIST_31, 1), (OCTAHEDRON, 2)],
         ("octahedron", 90.0, "ABCDE", 180.0, 12.0, "pca", 98.0),
     ),
+    "arrives with the last snapshot": (
+        [(ORIGIN, 2), (PCA, 3), (LINES, 2), (TWIST_12, 1), (TWIST_31, 2), (OCTAHEDRON, 1)],
+        ("octahedron", 90.0, "ABCD", 200.0, 12.0, "pca", 97.0),
+    ),
     "stays collapsed": ([(ORIGIN, 1), (PCA, 10)], ("pca", 90.0, "AB", NAN, NAN, "pca", 95.0)),
     "neither direction": (
         [(ORIGIN, 1), (sqrt(1.2) * COLLINEAR, 10)],

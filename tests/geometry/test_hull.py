@@ -50,9 +50,10 @@ def test_a_roof_has_a_ridge_where_it_is_folded_by_more_than_six_degrees(fold, nu
     assert ([0, 1] in edges) == (number == 9)
 
 
-def test_a_small_body_far_away_is_a_body():
-    tetrahedron = 3 + 1e-3 * np.array([[1, -1, 0, 0], [0, 0, 1, -1], [0.5, 0.5, -0.5, -0.5]])
-    assert len(hull_edges(tetrahedron)) == 6
+@pytest.mark.parametrize(("center", "extents"), [(3, 1e-3), (0, np.array([[0.01], [0.01], [1]]))])
+def test_a_small_body_far_away_and_a_needle_are_bodies(center, extents):
+    tetrahedron = np.array([[1, -1, 0, 0], [0, 0, 1, -1], [0.5, 0.5, -0.5, -0.5]])
+    assert len(hull_edges(center + extents * tetrahedron)) == 6
 
 
 def test_a_hull_is_of_at_most_three_dimensions():

@@ -63,6 +63,7 @@ def test_units_of_the_loss_do_not_matter():
         ([1, np.nan, 1], [1, 2, 3], "losses must be positive and finite, got others"),
         (np.ones(2), [0, 20], "a run must last longer than the window of 0.2, got 0 points; train longer"),
         (np.ones(1), [0], "a run must last longer than the window of 0.2, got 0 points; train longer"),
+        (np.ones(2), [1, 2.4], "a run must last longer than the window of 0.2, got 10 points; train longer"),
     ],
 )
 def test_arguments_are_checked(losses, steps, message):

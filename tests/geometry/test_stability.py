@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from arrangements import EXACT, OCTAHEDRON, f32, orthogonal
+from loops import numpy_gradient
 from scipy.linalg import null_space
 
 from toylib.features import Correlated, Independent
@@ -87,6 +88,24 @@ def test_second_differences_of_the_loss(m, n):
     found = curvatures(params, features, 0.6, displacement=1e-3, n_nodes=512)
     assert found.shape == (m * n + n - m * (m - 1) // 2,)
     np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_differences_across_kinks_are_made_symmetric():
+    """Over 0.3, where many pre-activations change sign; the gradients are those of NumPy."""
+    rng, features, h = np.random.default_rng(0), Independent(5), 0.3
+    params = Params(rng.normal(size=(2, 5)) / 2, rng.normal(size=5) / 5)
+    x, weights = (np.asarray(part, float) for part in features.population(0.6, n_nodes=512))
+
+    def slope(at):
+        return flat(numpy_gradient(at[:10].reshape(2, 5), at[10:], x, x, weights / weights.sum(), np.ones(5), False))
+
+    hessian = np.array([slope(flat(params) + step) - slope(flat(params) - step) for step in h * np.eye(15)]) / (2 * h)
+    assert np.abs(hessian - hessian.T).max() > 0.01
+    turned = flat((params.W[::-1] * [[1], [-1]], np.zeros(5)))
+    across = null_space(turned[None]).T
+    expected = np.linalg.eigvalsh(across @ (hessian + hessian.T) / 2 @ across.T)
+    found = curvatures(params, features, 0.6, displacement=h, n_nodes=512)
+    np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
 def test_a_minimum_has_three_modes_without_curvature_that_are_left_out():

@@ -63,6 +63,7 @@ OPEN = partial(collapsed, "orthogonal")
         # flatness 0.3
         (prism(1.1, 0.5, 0, squash=0.29), "lines"),
         (prism(1.1, 0.5, 0, squash=0.31), "prism"),
+        (np.hstack([prism(1.1, 0.5, 0)[:, :3], prism(1.1, 0.5, 0, squash=0.29)[:, 3:]]), "lines"),  # of one set
         # twist 20° and 40°
         (prism(1.1, 0.5, 19.5), "prism"),
         (prism(1.1, 0.5, 20.5), "twisted"),

@@ -146,6 +146,17 @@ def test_upright_of_a_degenerate_model_is_still_a_rotation(W):
     assert np.linalg.det(np.float64(Q)) == pytest.approx(1, abs=1e-6)
 
 
+@pytest.mark.parametrize(("part", "sign"), [(0.35, -1), (0.25, 1)])
+def test_an_axis_points_to_the_first_feature_that_has_a_clear_part_in_it(part, sign):
+    W = np.array([[-part, 1, 0], [0, 0, 2]])
+    np.testing.assert_allclose(upright(W, ((0,), (1,), (2,)))[1], [sign, 0], atol=0.01)
+
+
+def test_axes_of_one_strength_come_in_the_order_of_the_features_the_first_set_last():
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(4, 4)))[0]
+    np.testing.assert_allclose(upright(turn, ((0,), (1,), (2,), (3,))) @ turn, np.eye(4)[[1, 2, 3, 0]], atol=1e-5)
+
+
 def test_upright_leaves_the_array_alone():
     W = WEIGHTS[-1].copy()
     upright(W, F.sets)

@@ -116,6 +116,7 @@ def test_only_matrices_are_measured():
         (ideal(), True),
         (ideal(kept=M - 1), False),
         (ideal().at[0, 0].set(0.505), True),  # one that is a little longer than half of the longest
+        (ideal().at[0, 0].set(0.5), False),  # not longer
         (ideal().at[0, 0].set(0.495), False),
         (pairs(), False),
         (pairs().at[:, M:].mul(0.247), True),  # a trace of 0.247 is allowed

@@ -61,6 +61,12 @@ def test_settings_are_compared_by_value(left, right, same):
     assert (identity.differences(right, left) == []) == same
 
 
+def test_arrays_of_more_than_sixty_four_entries_stand_as_their_hash():
+    few, many = (identity.describe("x", np.arange(number)) for number in (64, 65))
+    assert few.keys() == {"dtype", "shape", "values"}
+    assert many.keys() == {"dtype", "shape", "sha256"}
+
+
 def test_a_function_is_named_where_users_import_it_from():
     """So that a file may move within its room, and a store still resumes."""
     assert sweeps.train_points.__module__ == "toylib.sweeps._ensembles"

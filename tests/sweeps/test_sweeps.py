@@ -375,15 +375,16 @@ def test_diverged_points_count_as_failed():
 
 def raises_or_diverges(x):
     if 3 in x:
-        raise RuntimeError("cannot do 3")
-    return diverges(np.where(x == 1, 9, x))
+        raise RuntimeError("cannot do 3" + 600 * ".")
+    return diverges(np.where(x == 1, 9, x)) | {"word": np.full(len(x), "a" * 64)}
 
 
 def test_failures_come_in_the_order_of_the_points_whatever_their_kind():
     with pytest.warns(UserWarning, match="3 of 5 points failed, x=1: diverged"):
         found = run(raises_or_diverges, {"x": range(5)}, batch=5)
     failures = [(f["point"]["x"], f["message"]) for f in json.loads(found.attrs["failures"])]
-    assert failures == [(1, "diverged"), (3, "RuntimeError: cannot do 3"), (4, "diverged")]
+    assert failures == [(1, "diverged"), (3, "RuntimeError: cannot do 3".ljust(500, ".")), (4, "diverged")]
+    assert found.word.values[0] == "a" * 64  # the longest that is taken
 
 
 @pytest.mark.parametrize("on_disk", [False, True])

@@ -33,6 +33,7 @@ from toylib import attacks
 from toylib.features import Correlated
 from toylib.model import Params, loss
 from toylib.training import Diverged, Interrupted, State, _loop, _parts, states, train, train_ensemble
+from toylib.training._run import summary
 
 # Snapshots
 
@@ -218,6 +219,14 @@ def test_a_model_that_overflows_has_diverged_though_its_parameters_are_finite(po
     assert np.isnan(run.losses).all()
 
 
+def test_what_is_too_large_from_the_start_is_not_blamed_on_the_learning_rate_later_either():
+    begun = cut("population")
+    huge = begun._replace(params=jax.tree.map(lambda leaf: leaf * 1e20, begun.params))
+    rule = f"by step {CUT} at learning rate 0.03; lower the init scale, start or importance."
+    with pytest.raises(Diverged, match=re.escape(rule)):
+        train(F, 0.7, start=huge, n_steps=END, **OPTIONS | KINDS["population"])
+
+
 def test_a_loss_that_hides_nan_does_not_hide_that_parameters_are_not_finite():
     def hides(params, x, **options):
         return jnp.nan_to_num(loss(params, x, **options), nan=0.5, posinf=0.5)
@@ -364,6 +373,19 @@ def test_progress_shows_the_loss_and_false_hides_it(monkeypatch, capsys):
     assert np.array_equal(hidden.params.W, shown.params.W)
     trained.__wrapped__()
     assert capsys.readouterr().err.strip("\r ") == ""  # nothing within the first second
+
+
+@pytest.mark.parametrize(
+    ("losses", "text"),
+    [
+        (0.25, "loss 0.25"),
+        ([[0.1, 0.2, 0.7]], "median loss 0.2"),
+        ([0.1, np.nan, 0.2, 0.7], "median loss 0.2, 1 diverged"),
+        ([np.nan, np.nan], "all diverged"),
+    ],
+)
+def test_progress_shows_the_median_of_what_has_not_diverged(losses, text):
+    assert summary(State(drawn(), None, 3, losses, np.isfinite(losses))) == text
 
 
 def test_progress_of_the_second_half_begins_in_the_middle(monkeypatch, capsys):

@@ -73,11 +73,16 @@ def test_numbers_are_those_of_one_core(name, monkeypatch):
 
 def test_parts_of_one_density_have_members_enough(monkeypatch):
     monkeypatch.setenv("NPROC", "64")
-    setting = Setting(Correlated(2, 3), optax.adam, loss, 96, population=False, linear=False, perturb=None)
-    for number, sizes in {63: [63], 64: [32] * 2, 127: [64, 63], 130: [33, 33, 32, 32]}.items():
-        params = Params(jnp.arange(18.0 * number).reshape(1, 1, number, 3, 6), jnp.zeros((1, 1, number, 6)))
+    plain = Setting(Correlated(2, 3), optax.adam, loss, 96, population=False, linear=False, perturb=None)
+    attacked = plain._replace(perturb=attacks.random_feature)  # of as many norms as keys, and with two keys in each
+    plainly = [(plain, 1, sizes) for sizes in ([63], [32] * 2, [64, 63], [33, 33, 32, 32])]
+    for setting, norms, sizes in [*plainly, (attacked, 8, [2] * 4)]:
+        number = sum(sizes)
+        params = Params(
+            jnp.arange(18.0 * norms * number).reshape(1, norms, number, 3, 6), jnp.zeros((1, norms, number, 6))
+        )
         one = jnp.ones(1)
-        inputs = Inputs(one, one, one[0], one[0], one[0], None, None, jax.random.split(KEYS[0], number))
+        inputs = Inputs(one, jnp.ones(norms), one[0], one[0], one[0], None, None, jax.random.split(KEYS[0], number))
         parts, axis = _parts.split(setting, inputs, params, params.b)
         assert axis == 2
         assert [(len(some.attack_keys), len(part.W[0, 0]), len(b[0, 0])) for some, part, b in parts] == [

@@ -57,6 +57,7 @@ def test_default_snapshots_are_logarithmic():
     assert steps[-1] == N_STEPS
     assert (np.diff(steps) > 0).all()
     assert steps[1:20].tolist() == list(range(1, 20))
+    assert log_spaced(100, number=4).tolist() == [0, 1, 5, 22, 100]  # of 4.64 and 21.54 the nearest
     log = log_spaced(10_000)
     assert np.array_equal(snapshot_steps(None, 0, 10_000), log)
     assert 150 < len(log) <= 201

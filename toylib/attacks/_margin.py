@@ -173,7 +173,8 @@ def _climb(
             harm = jnp.where(label(x[None] + delta, class_size=class_size) == right, harm, -jnp.inf)
         if ascent == "margin":
             return harm, pushes[ahead.argmax(1)]
-        shares = jax.nn.softmax(jnp.where(jnp.isneginf(leads)[None], 0, ahead), axis=1)  # the label leads itself by 0
+        # Among the rivals, so that no lead of the label is too large for a slope; its direction is the same.
+        shares = jax.nn.softmax(jnp.where(right >= 0, ahead, 0), axis=1)
         return harm, shares @ pushes
 
     def inside(delta: jax.Array) -> jax.Array:
