@@ -2,9 +2,9 @@
 
     python tools/compiled.py -m jupyterlab ...    run this Python with what follows, in the environment of such kernels
 
-Tests of the library keep nothing. JAX writes an entry in place, without a lock, and never writes it again: a kernel that
-is killed in that moment, or a full disk, leaves one that cannot be read, of which JAX warns at every start, and compiles.
-So entries are looked through before JupyterLab starts, and the oldest go where there are too many.
+Tests of the library keep nothing. JAX writes an entry in place, without a lock, and never writes it again: a kernel
+that is killed in that moment, or a full disk, leaves one that cannot be read: JAX warns at every start and
+compiles anew. So entries are looked through before JupyterLab starts, and the oldest go where there are too many.
 """
 
 import os
@@ -12,8 +12,8 @@ import sys
 import zlib
 from pathlib import Path
 
-LIMIT = 2**29
-"""Bytes that are kept for `make lab`; all notebooks as they are stored take an eighth of it."""
+LIMIT = 2**28
+"""Bytes that are kept for `make lab`: many times what all notebooks take as they are stored."""
 
 
 def settings(name: str) -> dict[str, str]:
