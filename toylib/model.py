@@ -66,16 +66,7 @@ def init(n_features: int, n_hidden: int, *, key: jax.Array, scale: ArrayLike = 0
     shape = (check_size("n_hidden", n_hidden), check_size("n_features", n_features))
     check_key("key", key)
     check_real("scale", scale, "it is a standard deviation, such as 0.01", least=0)
-    return Params(_normal(key, shape, jnp.float32(scale)), jnp.zeros(n_features))
-
-
-# These are compiled, so that their first call on a shape waits for one program and not for one per operation; inlined,
-# so that inside of another program they are what they would be without.
-
-
-@partial(jax.jit, inline=True, static_argnums=1)
-def _normal(key: jax.Array, shape: tuple[int, int], scale: jax.Array) -> jax.Array:
-    return jax.random.normal(key, shape) * scale
+    return Params(jax.random.normal(key, shape) * jnp.float32(scale), jnp.zeros(n_features))
 
 
 def reconstruct(params: Params, x: jax.Array, *, linear: bool = False) -> jax.Array:
@@ -100,6 +91,8 @@ def reconstruct(params: Params, x: jax.Array, *, linear: bool = False) -> jax.Ar
     return _reconstruct(params, x, check_flag("linear", linear))
 
 
+# Compiled, as the loss is, so that a first call on a shape waits for one program and not for one per operation;
+# inlined, so that inside of another program it is what it would be without.
 @partial(jax.jit, inline=True, static_argnums=2)
 def _reconstruct(params: Params, x: jax.Array, linear: bool) -> jax.Array:
     z = (x @ params.W.T) @ params.W + jnp.broadcast_to(params.b, x.shape)
