@@ -7,8 +7,8 @@ ARGS =
 PY := .venv/bin/python
 # Errors only: warnings about mirrors and caches help nobody here.
 PIP_INSTALL := $(PY) -m pip -qq --no-input --disable-pip-version-check install
-LAB := $(PY) -m jupyterlab --ServerApp.root_dir=notebooks --ServerApp.ip=localhost --LabApp.news_url=None \
-	--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate
+LAB := $(PY) tools/compiled.py -m jupyterlab --ServerApp.root_dir=notebooks --ServerApp.ip=localhost \
+	--LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate
 UV := uv==0.13.9
 ON_ALL_CORES := -n auto --dist loadfile
 

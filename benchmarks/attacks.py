@@ -12,12 +12,15 @@ Inputs are attacked a few at a time (`jax.lax.map`), in a thread for each core, 
 
 `worst_case` has no peer: its rows are inputs a second, beside `pgd`, and how far its two bounds are apart: what the
 certificate leaves open, as a share of the upper bound.
+
+With the peers the table is stored in docs/speed.json.
 """
 
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from importlib.metadata import version
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +28,7 @@ import numpy as np
 import optax
 
 from benchmarks._peers import Peers, peers
-from benchmarks._timing import matmul_rate, seconds
+from benchmarks._timing import keep, machine, matmul_rate, seconds
 from toylib.attacks import analytic, error, latent, pgd, worst_case
 from toylib.features import Independent
 from toylib.model import Params
@@ -90,12 +93,16 @@ def searched(found: Peers, mode: str, params: Params, x: jax.Array, radius: floa
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the table; with the peers, store it."""
+    about = machine() | {"samples": SAMPLES, "steps": STEPS, "starts": STARTS}
+    about["versions"]["foolbox"] = version("foolbox")
     params, x, radius = train_points(100, 20)
     key, rate = jax.random.key(2), matmul_rate()
     limit = SAMPLES * STEPS * STARTS * 4 * 2 * params.W.size / rate
     runs = {"foolbox, best of 13": foolbox_pgd(params, x, radius)}
     with peers() as found:
+        if found:
+            about["versions"]["torch"] = found.version
         for mode in ("plain", "compiled") if found else ():
             runs[f"PyTorch, {mode}"] = searched(found, mode, params, x, radius)
     runs["pgd"] = each(lambda v: pgd(params, v, radius, key=key), x, BATCH)
@@ -106,8 +113,10 @@ def main() -> None:
     ours, best = runs["pgd"][0], gains["pgd"].mean()
     print(f"attacks, n = 100, m = 20, {STEPS} steps from {STARTS} starts; products run at {rate / 1e9:.0f} GFLOP/s")
     print(f"  {'':24}{'inputs a second':>16}{'time, of pgd':>14}{'of the products':>17}{'gain, of pgd':>14}")
+    searches, certificates = {}, {}
     for name, (took, _) in runs.items():
-        gain = gains[name].mean() / best
+        gain = float(gains[name].mean() / best)
+        searches[name] = {"inputs": SAMPLES / took, "time": took / ours, "of_products": took / limit, "gain": gain}
         print(f"  {name:24}{SAMPLES / took:16,.0f}{took / ours:14.2f}{took / limit:17.1f}{gain:14.4f}")
     print(f"  {'':24}{'inputs a second':>16}{'time, of pgd':>14}{'left open':>17}")
     for n, m in ((6, 2), (6, 3), (100, 20)):
@@ -115,7 +124,11 @@ def main() -> None:
         search, _ = each(lambda v, p=params, r=radius: pgd(p, v, r, key=key), x, BATCH)
         bracket, (low, high) = each(partial(worst_case, params, radius=radius), x, 1 if m <= 3 else BATCH)
         width = jnp.mean((high - low) / jnp.maximum(high, 1e-12))
+        row = {"inputs": SAMPLES / bracket, "time": bracket / search, "open": float(width)}
+        certificates[f"worst_case, n = {n}, m = {m}"] = row
         print(f"  {f'worst_case, m = {m}':24}{SAMPLES / bracket:16,.0f}{bracket / search:14.2f}{width:17.1e}")
+    if "torch" in about["versions"]:
+        keep("attacks", about | {"gflops": rate / 1e9, "searches": searches, "certificates": certificates})
 
 
 if __name__ == "__main__":

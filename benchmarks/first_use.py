@@ -1,14 +1,15 @@
 """From `import toylib` to a notebook's first figure, in a new process: what of it is compiling, and what a cache saves.
 
 Every notebook runs as its kernel runs it, cell by cell, without a browser, in three processes one after the other:
-without a persistent cache of what is compiled, with an empty one, and with the one that is then full, which is how a
-second start under `make lab` finds it.
+without a persistent cache of what is compiled, with an empty one, as the first time under `make lab`, and with the one
+that is then full, as the second time. The one with an empty cache also writes down the text of every program.
 
 - *figure*: seconds from the first import to the first figure that a cell shows; *all*: to the end of the notebook.
 - *compiling*: what of it JAX spends on tracing, lowering and compiling, or on reading what is in the cache.
 - *programs*: how many are lowered; *twice*: how many of these have the text of another but for their names.
 
-    python -m benchmarks.first_use [notebook ...]
+    python -m benchmarks.first_use                 the table, and docs/speed.json
+    python -m benchmarks.first_use NOTEBOOK ...    the table of these
 """
 
 import ast
@@ -21,6 +22,10 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 STAGES = ("jaxpr_trace_duration", "jaxpr_to_mlir_module_duration", "backend_compile_duration")
@@ -52,8 +57,8 @@ def run(notebook: Path) -> None:
         if figure is None and hasattr(shown, "_repr_mimebundle_"):
             shown._repr_mimebundle_()
             figure, compiling = time.perf_counter() - began, sum(spent[stage] for stage in STAGES)
-    found = {"figure": figure, "of it compiling": compiling, "all": time.perf_counter() - began}
-    print("\n" + json.dumps(found | {"compiling": sum(spent[stage] for stage in STAGES)}))
+    found = {"figure": figure, "figure_compiling": compiling, "all": time.perf_counter() - began}
+    print("\n" + json.dumps(found | {"all_compiling": sum(spent[stage] for stage in STAGES)}))
 
 
 def measured(notebook: Path, **environment: str) -> dict[str, float]:
@@ -73,25 +78,66 @@ def programs(folder: Path) -> tuple[int, Counter[str]]:
     return sum(map(len, texts.values())), again
 
 
-def main(notebooks: list[Path]) -> None:
-    """Print a line for each notebook and way, and the programs of each."""
+def measure(notebook: Path) -> dict[str, Any]:
+    """The times of a notebook, in seconds, by what the cache holds; its programs and the size of the cache."""
+    with tempfile.TemporaryDirectory() as home:
+        cache = {"JAX_COMPILATION_CACHE_DIR": f"{home}/cache", **KEPT}
+        texts = {"JAX_DUMP_IR_TO": f"{home}/programs", "JAX_DUMP_IR_MODES": "stablehlo"}
+        found = {
+            "no cache": measured(notebook),
+            "empty cache": measured(notebook, **cache, **texts),
+            "full cache": measured(notebook, **cache),
+        }
+        size = sum(path.stat().st_size for path in (Path(home) / "cache").iterdir()) / 2**20
+        total, again = programs(Path(home) / "programs")
+    return {"seconds": found, "programs": total, "twice": dict(again.most_common()), "cache_mib": size}
+
+
+def picture(stored: dict[str, Any]) -> "go.Figure":
+    """Seconds to the first figure: two bars for each notebook, each of what is compiling and of the rest."""
+    import plotly.graph_objects as go
+
+    from toylib.figures.style import BLUE, ORANGE, THEME, WIDTH
+
+    ways = {"full cache": "second start", "no cache": "first start"}
+    rows = [(name, way) for name in [*stored["notebooks"]][::-1] for way in ways]
+    found = [stored["notebooks"][name]["seconds"][way] for name, way in rows]
+    compiling = [each["figure_compiling"] for each in found]
+    rest = [each["figure"] - each["figure_compiling"] for each in found]
+    title = {"title_text": "From import to the first figure of each notebook", "title_y": 0.97}
+    legend = {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0, "traceorder": "normal"}
+    layout = {"template": THEME, "width": WIDTH, "height": 480, "legend": legend, "barmode": "stack", **title}
+    figure = go.Figure(layout=layout | {"margin_t": 75, "margin_l": 280, "bargap": 0.25})
+    y = [[name for name, _ in rows], [ways[way] for _, way in rows]]
+    for name, seconds, color in (("compiling, or reading what is kept", compiling, ORANGE), ("the rest", rest, BLUE)):
+        figure.add_bar(x=seconds, y=y, name=name, marker_color=color, orientation="h")
+    figure.update_xaxes(title_text=f"seconds, on {stored['cores']} cores", rangemode="tozero")
+    return figure
+
+
+def main(notebooks: list[Path] | None = None) -> None:
+    """Print a line for each notebook and way, and the programs of each; store those of all notebooks."""
+    from benchmarks._timing import STORED, keep, machine  # imports the library, which `run` does on the clock
+
     print("\nfirst use: seconds to the first figure, and of the whole notebook; in brackets, of it compiling")
-    for notebook in notebooks:
-        with tempfile.TemporaryDirectory() as home:
-            dumped, cache = Path(home) / "programs", {"JAX_COMPILATION_CACHE_DIR": f"{home}/cache", **KEPT}
-            measured(notebook, JAX_DUMP_IR_TO=str(dumped), JAX_DUMP_IR_MODES="stablehlo")
-            total, again = programs(dumped)
-            for way, settings in {"no cache": {}, "empty cache": cache, "full cache": cache}.items():
-                found = measured(notebook, **settings)
-                times = f"figure {found['figure']:5.1f} ({found['of it compiling']:4.1f})"
-                print(f"{notebook.stem:30} {way:12} {times}, all {found['all']:5.1f} ({found['compiling']:4.1f})")
-            size = sum(path.stat().st_size for path in (Path(home) / "cache").iterdir()) / 2**20
-        names = ", ".join(f"{name} {number}" for name, number in again.most_common(6)) or "none"
-        print(f"{'':30} {total} programs, {sum(again.values())} twice ({names}); the cache takes {size:.1f} MiB")
+    table = {}
+    for notebook in notebooks or sorted(NOTEBOOKS.glob("*.ipynb")):
+        found = table[notebook.stem] = measure(notebook)
+        for way, each in found["seconds"].items():
+            times = f"figure {each['figure']:5.1f} ({each['figure_compiling']:4.1f})"
+            print(f"{notebook.stem:30} {way:12} {times}, all {each['all']:5.1f} ({each['all_compiling']:4.1f})")
+        again = found["twice"]
+        names = ", ".join(f"{name} {number}" for name, number in [*again.items()][:6]) or "none"
+        size = f"the cache takes {found['cache_mib']:.1f} MiB"
+        print(f"{'':30} {found['programs']} programs, {sum(again.values())} twice ({names}); {size}", flush=True)
+    if not notebooks:
+        stored = machine() | {"notebooks": table}
+        keep("first_use", stored)
+        picture(stored).write_image(STORED.parent / "_static" / "first_use.png", scale=2)
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--run"]:
         run(Path(sys.argv[2]))
     else:
-        main([Path(name).resolve() for name in sys.argv[1:]] or sorted(NOTEBOOKS.glob("*.ipynb")))
+        main([Path(name).resolve() for name in sys.argv[1:]])

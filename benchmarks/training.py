@@ -11,12 +11,9 @@ thread, and their thresholds. The rest are passes over (n, batch): bias, ReLU, e
     python -m benchmarks.training losses    the losses that toylib and both peers reach in 2,000 steps (half an hour)
 """
 
-import datetime
-import json
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -25,15 +22,14 @@ import numpy as np
 import plotly.graph_objects as go
 
 from benchmarks._peers import Peers, peers
-from benchmarks._timing import machine, once, spread
+from benchmarks._timing import STORED, keep, machine, once, spread
 from toylib.features import Correlated, Features, Independent
 from toylib.figures.style import BLUE, MUTED, ORANGE, PINK, THEME, WIDTH
 from toylib.model import Params, init, loss
 from toylib.training import Run, train_ensemble
 from toylib.training._parts import cores
 
-HERE = Path(__file__).parent
-STORED, DRAWN = HERE.parent / "docs" / "speed.json", HERE.parent / "docs" / "_static" / "speed.png"
+DRAWN = STORED.parent / "_static" / "speed.png"
 BATCH, ROUNDS, KEY = 1024, 7, jax.random.key(2511)
 MODES = "plain", "compiled"
 RANGE = 1 - 20.0 ** -np.linspace(0, 1, 11)[1:]  # 1/p from 1.35 to 20
@@ -254,12 +250,11 @@ def main() -> None:
         table = measure(found)
         show(table)
         if found:
-            about = machine() | {"date": datetime.date.today().isoformat(), "rounds": ROUNDS, "batch": BATCH}
+            about = machine() | {"rounds": ROUNDS, "batch": BATCH}
             about["versions"]["torch"] = found.version
             stored = about | {"microseconds": table}
-            STORED.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
+            keep("training", stored)
             picture(stored).write_image(DRAWN, scale=2)
-            print(f"stored in {STORED.relative_to(HERE.parent)} and {DRAWN.relative_to(HERE.parent)}")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ extensions = [
     "sphinx.ext.githubpages",
     "mathml",
 ]
-exclude_patterns = ["cards.md", "speed_table.md"]  # included
+exclude_patterns = ["cards.md", "speed_*.md"]  # included
 nb_execution_mode = "off"  # pages show what is stored
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3

@@ -4,7 +4,6 @@ import importlib
 import re
 from collections.abc import Mapping
 from types import ModuleType
-from typing import Any
 
 from compare import PLOTLY
 from nbformat import NotebookNode
@@ -91,7 +90,7 @@ def register(notebooks: Mapping[str, NotebookNode], criteria: Mapping[str, Crite
             )
             for c in some
         ]
-        parts += [f"## {heading}", "", *_table(_HEADER, rows), ""]
+        parts += [f"## {heading}", "", *table(_HEADER, rows), ""]
     waiting = [
         (c.name, c.sentence, f"{c.criterion} ({c.date})")
         for c in criteria.values()
@@ -103,9 +102,9 @@ def register(notebooks: Mapping[str, NotebookNode], criteria: Mapping[str, Crite
         for old in c.superseded
     ]
     if waiting:
-        parts += ["## Fixed, not measured yet", "", *_table(("", "claim", "criterion"), waiting), ""]
+        parts += ["## Fixed, not measured yet", "", *table(("", "claim", "criterion"), waiting), ""]
     if earlier:
-        parts += ["## Criteria that were changed", "", *_table(("", "earlier criterion", "why it went"), earlier), ""]
+        parts += ["## Criteria that were changed", "", *table(("", "earlier criterion", "why it went"), earlier), ""]
     return "\n".join(parts)
 
 
@@ -154,26 +153,8 @@ def _room(room: ModuleType) -> str:
     return "\n".join(lines)
 
 
-def speed(stored: Mapping[str, Any]) -> str:
-    """The table of docs/speed.json, which `python -m benchmarks.training` writes, and what it was measured on."""
-    versions = ", ".join(f"{name} {version}" for name, version in stored["versions"].items())
-    header = ("µs a model-step", "PyTorch, as in notebooks", "PyTorch, at its best", "toylib", "products", "draws")
-    rows = []
-    for size, row in stored["microseconds"].items():
-        ours = row["toylib"]["median"]
-        cells = {what: "{median:,.4g} ({low:,.4g} to {high:,.4g})".format(**each) for what, each in row.items()}
-        for what in ("plain", "compiled"):
-            cells[what] += f", {row[what]['median'] / ours:.1f}×"
-        cells["toylib"] += f", {ours / row['products']['median']:.2f} of its products"
-        rows.append((size, *(cells[what] for what in ("plain", "compiled", "toylib", "products", "draws"))))
-    about = (
-        f"{stored['processor']}, {stored['cores']} cores; {versions}; {stored['date']}. Medians of {stored['rounds']} "
-        f"rounds and their range; batch {stored['batch']:,}. A factor is the time of PyTorch over that of toylib."
-    )
-    return "\n".join([*_table(header, rows), "", about, ""])
-
-
-def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+    """The lines of a table in Markdown; only a cell that holds a link is Markdown already."""
     lines = [
         header,
         ("---",) * len(header),

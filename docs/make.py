@@ -24,6 +24,7 @@ try:
     import nbformat
     import pages
     import plotly
+    import times
     import train
     from sphinx.cmd.build import build_main
 
@@ -56,7 +57,7 @@ def gather(notebooks: Path, folder: Path) -> None:
     try:
         criteria = read_criteria(ROOT / "notebooks" / "results" / "criteria.toml")
         texts = lists.reference() | {"claims.md": lists.register(stored, criteria)}
-        texts["speed_table.md"] = lists.speed(json.loads((DOCS / "speed.json").read_text(encoding="utf-8")))
+        texts |= times.tables(json.loads((DOCS / "speed.json").read_text(encoding="utf-8")))
         texts["cards.md"] = lists.cards(stored, (ROOT / "README.md").read_text(encoding="utf-8"))
     except ValueError as error:
         sys.exit(str(error))

@@ -284,13 +284,16 @@ def test_order_of_the_checks(sandbox):
     assert browser == "-m pytest -n 2 --dist loadgroup tests/test_browser*.py"
     assert "--nbval --nbval-current-env" in nbval
     assert nbval.endswith(" notebooks")
+    assert not any("compiled" in call for call in calls)  # that is for `make lab`
 
 
 def test_lab_listens_on_localhost_and_keeps_its_token(sandbox):
     sandbox.make("lint")
     _, calls, _ = sandbox.make("lab", "ARGS=--no-browser --port=9000")
     assert len(calls) == 1
-    assert calls[0].startswith("-m jupyterlab --ServerApp.root_dir=notebooks --ServerApp.ip=localhost ")
+    kept = "tools/compiled.py"  # what kernels compile, for their next start
+    assert calls[0].startswith(f"{kept} -m jupyterlab --ServerApp.root_dir=notebooks --ServerApp.ip=localhost ")
+    assert (ROOT / kept).exists()
     assert " notebooks/0_start_here.ipynb " in calls[0]  # what it opens
     assert (ROOT / "notebooks" / "0_start_here.ipynb").exists()
     assert calls[0].endswith("--no-browser --port=9000")

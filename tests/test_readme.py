@@ -160,17 +160,37 @@ def test_the_number_of_stored_models_is_that_of_the_file():
     assert f"({models:,} models)" in LIBRARY
 
 
-def test_the_times_are_those_of_the_stored_run():
-    stored = json.loads((TOP / "docs" / "speed.json").read_text(encoding="utf-8"))
+SPEED = json.loads((TOP / "docs" / "speed.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("page", [README, LIBRARY], ids=["README.md", "library.md"])
+def test_the_times_of_training_are_those_of_the_stored_run(page):
+    stored = SPEED["training"]
     rows = stored["microseconds"].values()
     assert (stored["cores"], stored["batch"]) == (2, 1024)
     ours = "{:.1f}, {:.0f} and {:,.0f} µs".format(*(row["toylib"]["median"] for row in rows))
     best = "{:.1f}, {:.1f} and {:.1f} times".format(
         *(row["compiled"]["median"] / row["toylib"]["median"] for row in rows)
     )
-    said = " ".join(LIBRARY.split())
+    said = " ".join(page.split())
     for quoted in (ours, best, f"batch 1,024, {stored['date']};"):
         assert quoted in said
+
+
+def test_the_times_of_attacks_and_of_first_use_are_those_of_runs_on_the_same_machine():
+    attacks, first_use, said = SPEED["attacks"], SPEED["first_use"], " ".join(README.split())
+    assert len({(part["processor"], part["cores"]) for part in SPEED.values()}) == 1
+    assert set(first_use["notebooks"]) <= set(NOTEBOOKS)
+    ours, theirs = attacks["searches"]["pgd"], attacks["searches"]["PyTorch, compiled"]
+    faster = ours["inputs"] / theirs["inputs"]
+    assert f"{ours['inputs']:,.0f} inputs a second, {faster:.1f} times as many" in said
+    assert f"{attacks['steps']} steps from {attacks['starts']} starts, {attacks['date']})" in said
+    figures = {
+        way: [found["seconds"][way]["figure"] for found in first_use["notebooks"].values()]
+        for way in ("no cache", "full cache")
+    }
+    once, again = (f"{min(seconds):.0f} to {max(seconds):.0f} s" for seconds in figures.values())
+    assert f"first figure after {once}, at a second start after {again} ({first_use['date']}," in said
 
 
 def test_the_example_runs(capsys):

@@ -20,6 +20,7 @@ import nbformat
 import pages
 import plotly
 import pytest
+import times
 from compare import PICTURE, PLOTLY
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
@@ -246,10 +247,10 @@ def test_answers_to_exercises_open(site, name):
 
 def test_the_table_of_times_says_what_is_stored():
     each = {"low": 1.5, "high": 45.0}
-    times = {"toylib": 3.0, "products": 2.0, "draws": 1.7, "plain": 39.0, "compiled": 12.0}
-    row = {what: each | {"median": median} for what, median in times.items()}
+    medians = {"toylib": 3.0, "products": 2.0, "draws": 1.7, "plain": 39.0, "compiled": 12.0}
+    row = {what: each | {"median": median} for what, median in medians.items()}
     about = {"processor": "P", "cores": 3, "versions": {"jax": "9"}, "date": "2026-01-02", "rounds": 5, "batch": 64}
-    lines = lists.speed(about | {"microseconds": {"n = 6": row}}).splitlines()
+    lines = times.training(about | {"microseconds": {"n = 6": row}})
     assert [cell.strip() for cell in lines[2].strip("|").split("|")] == [
         "n = 6",
         "39 (1.5 to 45), 13.0×",
@@ -259,6 +260,19 @@ def test_the_table_of_times_says_what_is_stored():
         "1.7 (1.5 to 45)",
     ]
     assert lines[4].startswith("P, 3 cores; jax 9; 2026-01-02. Medians of 5 rounds")
+    search = {"inputs": 1234.5, "time": 2.0, "of_products": 3.25, "gain": 0.98765}
+    bounds = {"inputs": 99.6, "time": 30.25, "open": 0.0123}
+    about |= {"samples": 1000, "steps": 40, "starts": 13, "gflops": 149.6}
+    lines = times.attacks(about | {"searches": {"pgd": search}, "certificates": {"exact": bounds}})
+    assert lines[2] == "| pgd | 1,234 | 2.00 | 3.2 | 0.9877 |"
+    assert lines[6] == "| exact | 100 | 30.25 | 1.2e-02 |"
+    assert lines[8].startswith("P, 3 cores; jax 9; 2026-01-02. 1,000 inputs, 40 steps from 13 starts; ")
+    took = {"figure": 4.94, "figure_compiling": 2.5, "all": 26.8, "all_compiling": 19.5}
+    again = {"figure": 3.14, "figure_compiling": 0.5, "all": 10.9, "all_compiling": 3.5}
+    found = {"seconds": {"no cache": took, "empty cache": {}, "full cache": again}, "programs": 478, "cache_mib": 8.46}
+    lines = times.first_use(about | {"notebooks": {"1_one": found | {"twice": {"jit_a": 2, "jit_b": 1}}}})
+    assert lines[2] == r"| 1\_one | 4.9 (2.5) | 3.1 (0.5) | 26.8 (19.5) | 10.9 (3.5) | 478 | 3 | 8.5 |"
+    assert lines[4].startswith("P, 3 cores; jax 9; 2026-01-02. ")
 
 
 def test_the_register_is_made_from_the_notebooks(site):

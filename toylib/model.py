@@ -5,6 +5,7 @@ Sources: Elhage et al. 2022, section "Experiment Setup" of "Demonstrating Superp
 al. 2026, arXiv 2510.11709.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -87,8 +88,15 @@ def reconstruct(params: Params, x: jax.Array, *, linear: bool = False) -> jax.Ar
     [0.5, 0.25, 0.0]
     """
     check_model(params, x, (*np.shape(x)[:-1], None))
+    return _reconstruct(params, x, check_flag("linear", linear))
+
+
+# Compiled, as the loss is, so that a first call on a shape waits for one program and not for one per operation;
+# inlined, so that inside of another program it is what it would be without.
+@partial(jax.jit, inline=True, static_argnums=2)
+def _reconstruct(params: Params, x: jax.Array, linear: bool) -> jax.Array:
     z = (x @ params.W.T) @ params.W + jnp.broadcast_to(params.b, x.shape)
-    return z if check_flag("linear", linear) else relu(z)
+    return z if linear else relu(z)
 
 
 def relu(z: jax.Array) -> jax.Array:
@@ -142,10 +150,22 @@ def loss(
         of_features = "it is one factor per feature"
         check_array("importance", importance, (x.shape[1],), of_features)
         check_real("importance", importance, f"{of_features}, 0 for none", least=0, ndim=1)
+    return _loss(params, x, target, weights, importance, check_flag("linear", linear))
+
+
+@partial(jax.jit, inline=True, static_argnums=5)
+def _loss(
+    params: Params,
+    x: jax.Array,
+    target: jax.Array | None,
+    weights: jax.Array | None,
+    importance: jax.Array | None,
+    linear: bool,
+) -> jax.Array:
     W, columns = params.W, x.T
     z = (W.T @ W) @ columns if W.shape[1] <= 2 * W.shape[0] else W.T @ (W @ columns)
     z = z + params.b[:, None]
-    error = jnp.square((z if check_flag("linear", linear) else jax.nn.relu(z)) - (x if target is None else target).T)
+    error = jnp.square((z if linear else jax.nn.relu(z)) - (x if target is None else target).T)
     by_sample = error.sum(0) if importance is None else importance @ error
     total = by_sample @ (jnp.full(len(x), 1 / len(x)) if weights is None else weights)
     return total + unknown(params, x)

@@ -6,6 +6,7 @@ n. It is convex where x_j = 0; where x_j > 0 it is so on either side of u = 0, b
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import jax
@@ -42,6 +43,7 @@ def needed(key: jax.Array | None, attack: str) -> jax.Array:
     return key
 
 
+@partial(jax.jit, inline=True, static_argnums=3)
 def attacked_error(
     params: Params, x: jax.Array, delta: jax.Array, activation: Callable[[jax.Array], jax.Array] = jax.nn.relu
 ) -> jax.Array:

@@ -1,7 +1,7 @@
 """What all distributions of sparse features share: samples, moments, mean norm and population nodes."""
 
 from abc import ABC, abstractmethod
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import jax
@@ -37,9 +37,7 @@ class States(NamedTuple):
 
     def probabilities(self, p: jax.Array) -> jax.Array:
         """The probability of each state at density p, (k,)."""
-        on, off, factor = (jnp.asarray(a, jnp.float32) for a in self[1:])
-        terms = factor * _power(p, on) * _power(1 - p, off)
-        return terms.reshape(len(self.active), -1).sum(1)
+        return _probabilities(p, *(np.asarray(a, np.float32) for a in self[1:]))
 
 
 MAX_STATES = 64
@@ -59,6 +57,37 @@ def any_of(q: jax.Array, number: int | jax.Array) -> jax.Array:
 def _power(base: jax.Array, exponent: jax.Array) -> jax.Array:
     """base^exponent, 1 for exponent 0 with a finite gradient also at base 0."""
     return jnp.where(exponent > 0, base ** jnp.maximum(exponent, 1), 1)
+
+
+# What follows is compiled, so that the first sample of a size waits for a few programs and not for one per operation;
+# inlined, so that inside of another program it is what it would be without.
+
+
+@partial(jax.jit, inline=True)
+def _probabilities(p: jax.Array, on: jax.Array, off: jax.Array, factor: jax.Array) -> jax.Array:
+    terms = factor * _power(p, on) * _power(1 - p, off)
+    return terms.reshape(len(factor), -1).sum(1)
+
+
+@partial(jax.jit, inline=True, static_argnums=(1, 2))
+def _uniforms(key: jax.Array, n_uniforms: int, batch_size: int) -> jax.Array:
+    return jax.random.uniform(key, (batch_size, n_uniforms)).T
+
+
+@partial(jax.jit, inline=True)
+def _rows(p: jax.Array, columns: jax.Array) -> jax.Array:
+    return _known(p, jnp.moveaxis(columns, 0, -1))
+
+
+@partial(jax.jit, inline=True)
+def _known(p: jax.Array, x: jax.Array) -> jax.Array:
+    """NaN where p is, for which no gate would open."""
+    return jnp.where(jnp.isnan(p), p, x)
+
+
+@partial(jax.jit, inline=True)
+def _shares(probabilities: jax.Array, state: jax.Array, share: jax.Array) -> jax.Array:
+    return probabilities[state] * share
 
 
 # E sqrt(s) = (1/sqrt(pi)) ∫₀^∞ (1 - E exp(-r² s)) dr/r², here over v in (0, 1) with r = v/(1 - v) and dr/r² = dv/v².
@@ -142,11 +171,8 @@ class Features(ABC):
         """
         check_array("u", u, (*np.shape(u)[:-1], self.n_uniforms), "its last axis holds n_uniforms numbers per sample")
         check_real("u", u, "take jax.random.uniform", least=0, below=1, ndim=np.ndim(u))
-        return self._rows(density(S), u)
-
-    def _rows(self, p: jax.Array, u: jax.Array) -> jax.Array:
-        x = jnp.moveaxis(self.columns(p, jnp.moveaxis(u, -1, 0)), 0, -1)
-        return jnp.where(jnp.isnan(p), p, x)  # no gate would open
+        p = density(S)
+        return _rows(p, self.columns(p, jnp.moveaxis(u, -1, 0)))
 
     def columns(self, p: jax.Array, u: jax.Array) -> jax.Array:
         """Samples as columns (n, ...) at density p = 1 - S, from uniform numbers u (n_uniforms, ...), without checks.
@@ -180,14 +206,15 @@ class Features(ABC):
         """
         batch_size = check_batch(batch_size, self.n_uniforms)
         check_key("key", key)
-        return self._rows(density(S), self.uniforms(batch_size, key=key).T)
+        p = density(S)
+        return _rows(p, self.columns(p, self.uniforms(batch_size, key=key)))
 
     def uniforms(self, batch_size: int, *, key: jax.Array) -> jax.Array:
         """The numbers of which samples are made, (n_uniforms, batch_size): what `sample` and training draw alike.
 
         Drawn sample by sample, as they always were, and transposed once, which is a small part of a step of training.
         """
-        return jax.random.uniform(key, (batch_size, self.n_uniforms)).T
+        return _uniforms(key, self.n_uniforms, batch_size)
 
     def mean(self, S: ArrayLike) -> jax.Array:
         """E x, (n,): half of each feature's probability to be active."""
@@ -239,17 +266,17 @@ class Features(ABC):
         """
         p = density(S)
         nodes, weights = self.population_at(p, check_size("n_nodes", n_nodes))
-        return nodes, jnp.where(jnp.isnan(p), p, weights)  # no gate would open
+        return nodes, _known(p, weights)
 
     def population_at(self, p: jax.Array, n_nodes: int = 1024) -> tuple[jax.Array, jax.Array]:
         """`population` at density p = 1 - S, without checks: for compiled programs, in which p keeps its digits."""
         states = self.states()
         if states is None or len(states.active) > n_nodes // 16:
             u = _sobol(self.n_uniforms, n_nodes)
-            return self.columns(p, jnp.asarray(u.T)).T, jnp.full(len(u), 1 / len(u))
+            return self.columns(p, jnp.asarray(u.T, jnp.float32)).T, jnp.full(len(u), 1 / len(u))
         check_hashable("features", self)
         nodes, state, share = _strata(self, n_nodes)
-        return jnp.asarray(nodes), states.probabilities(p)[state] * share
+        return jnp.asarray(nodes, jnp.float32), _shares(states.probabilities(p), state, share)
 
 
 class Sized(Features):

@@ -1,6 +1,7 @@
 """Features in sets of equal size: sets of one, all of a set together, or partly, or at most one of a set."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import product
 from math import comb
 
@@ -19,6 +20,28 @@ def _gate_states(n_gates: int, set_size: int) -> States | None:
     gates = np.asarray(list(product((False, True), repeat=n_gates)))
     on = gates.sum(1)
     return States(gates.repeat(set_size, 1), on, n_gates - on, np.ones(len(on)))
+
+
+@partial(jax.jit, inline=True, static_argnums=1)
+def _each(gates: jax.Array, set_size: int) -> jax.Array:
+    """The gate of its set for each feature."""
+    return jnp.repeat(gates, set_size, axis=0)
+
+
+@partial(jax.jit, inline=True, static_argnums=(2, 3))
+def _copied(gates: jax.Array, copy_probability: float, n_sets: int, set_size: int) -> jax.Array:
+    """For each feature the gate of its set, where the choice falls on it, or its own."""
+    common, own, choice = jnp.split(gates, [n_sets, n_sets + n_sets * set_size])
+    return jnp.where(choice < copy_probability, _each(common, set_size), own)
+
+
+@partial(jax.jit, inline=True, static_argnums=2)
+def _one_each(p: jax.Array, gates: jax.Array, set_size: int) -> jax.Array:
+    """Which feature of each set is active, if its gate is open."""
+    gate, choice = jnp.split(gates, 2)
+    chosen = jnp.floor(choice * set_size).astype(jnp.int32)
+    one_hot = jax.nn.one_hot(chosen, set_size, dtype=bool, axis=1)
+    return ((gate < p)[:, None] & one_hot).reshape(-1, *gate.shape[1:])
 
 
 @dataclass(frozen=True)
@@ -96,7 +119,7 @@ class Correlated(_Sets):
 
     def active(self, p: jax.Array, gates: jax.Array) -> jax.Array:
         """Where the gate of its set is open."""
-        return jnp.repeat(gates < p, self.set_size, axis=0)
+        return _each(gates < p, self.set_size)
 
     def states(self) -> States | None:
         """Every pattern of gates."""
@@ -144,8 +167,7 @@ class PartlyCorrelated(_Sets):
 
     def active(self, p: jax.Array, gates: jax.Array) -> jax.Array:
         """Where the gate that the choice falls on is open; a choice depends neither on p nor on other features."""
-        common, own, choice = jnp.split(gates, [self.n_sets, self.n_sets + self.n_features])
-        return jnp.where(choice < self.copy_probability, jnp.repeat(common, self.set_size, axis=0), own) < p
+        return _copied(gates, self.copy_probability, self.n_sets, self.set_size) < p
 
     def states(self) -> States | None:
         """Every set of features for c strictly between 0 and 1; at the ends those of the limits."""
@@ -207,10 +229,7 @@ class Anticorrelated(_Sets):
 
     def active(self, p: jax.Array, gates: jax.Array) -> jax.Array:
         """Where the gate of its set is open and the choice falls on it."""
-        gate, choice = jnp.split(gates, 2)
-        chosen = jnp.floor(choice * self.set_size).astype(jnp.int32)
-        one_hot = jax.nn.one_hot(chosen, self.set_size, dtype=bool, axis=1)
-        return ((gate < p)[:, None] & one_hot).reshape(self.n_features, *gate.shape[1:])
+        return _one_each(p, gates, self.set_size)
 
     def states(self) -> States | None:
         """None or one feature in each set."""

@@ -1,7 +1,7 @@
 """Features on the nodes of a tree."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import jax
 import jax.numpy as jnp
@@ -53,8 +53,7 @@ class Hierarchical(Sized):
 
     def active(self, p: jax.Array, gates: jax.Array) -> jax.Array:
         """Where all gates on its path to the root are open."""
-        is_open = gates < p
-        return jnp.stack([is_open[path].all(0) for path in self._paths])
+        return _along_paths(gates < p, self)
 
     def states(self) -> States | None:
         """Every set of nodes that holds each one's parent."""
@@ -79,3 +78,8 @@ class Hierarchical(Sized):
         for _ in range(self.depth):
             some = -p * jnp.expm1(log_none(q) + self.branching * log_none(some))
         return some
+
+
+@partial(jax.jit, inline=True, static_argnums=1)
+def _along_paths(is_open: jax.Array, tree: Hierarchical) -> jax.Array:
+    return jnp.stack([is_open[path].all(0) for path in tree._paths])

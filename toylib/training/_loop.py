@@ -111,7 +111,7 @@ def begin(
     wanted = snapshot_steps(o.snapshots, begun.step, o.n_steps)
 
     single = partial(jnp.asarray, dtype=jnp.float32)
-    k_init, k_data, k_attack = jax.vmap(partial(jax.random.split, num=3), out_axes=1)(keys.reshape(-1))
+    k_init, k_data, k_attack = _three_each(keys.reshape(-1))
     inputs = Inputs(
         densities.reshape(-1),
         single(o.radius).reshape(-1),
@@ -131,8 +131,20 @@ def begin(
     if resumed:
         opt_state = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None, None, None], begun.opt_state)
     else:
-        opt_state = jax.vmap(members_of(partial(initial_state, setting.optimizer, inputs.rate)))(params)
+        opt_state = _optimizer_states(setting.optimizer, inputs.rate, params)
     return _pieces(setting, inputs, begun._replace(params=params, opt_state=opt_state), wanted, o.n_steps), wanted
+
+
+@jax.jit
+def _three_each(keys: jax.Array) -> tuple[jax.Array, ...]:
+    """Three keys for each, (members,) every one."""
+    return tuple(jax.vmap(partial(jax.random.split, num=3), out_axes=1)(keys))
+
+
+@partial(jax.jit, static_argnums=0)
+def _optimizer_states(optimizer: Any, rate: jax.Array, params: Params) -> Any:
+    """What the optimizer keeps of models (a, r, c) before the first step."""
+    return jax.vmap(members_of(partial(initial_state, optimizer, rate)))(params)
 
 
 def _setting(features: Features, o: Options, ndim: int) -> Setting:

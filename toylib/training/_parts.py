@@ -45,20 +45,30 @@ def split(setting: Setting, inputs: Inputs, params: Params, opt_state: Any) -> t
     axis = 0 if a > 1 else 1 if r > c else 2
     least = _ATTACKED_MEMBERS if setting.perturb else _MEMBERS
     number = min(a, cores()) if axis == 0 else 2 ** int(np.log2(max(1, min(shape[axis] // 2, r * c // least))))
-    divided = partial(jnp.array_split, indices_or_sections=number)
     name = _ALONG[axis]
     leaves, tree = jax.tree.flatten((params, opt_state))
-    members = zip(*(divided(leaf, axis=axis) for leaf in leaves), strict=True)
-    ranges = divided(getattr(inputs, name))
+    members = zip(*_divided(leaves, number, axis), strict=True)
+    ranges = _divided([getattr(inputs, name)], number, 0)[0]
     return [
         (inputs._replace(**{name: some}), *jax.tree.unflatten(tree, part))
         for some, part in zip(ranges, members, strict=True)
     ], axis
 
 
+@partial(jax.jit, static_argnums=(1, 2))
+def _divided(leaves: list[jax.Array], number: int, axis: int) -> list[list[jax.Array]]:
+    """The parts of each array, cut by one program."""
+    return [jnp.array_split(leaf, number, axis) for leaf in leaves]
+
+
 def joined(states: list[Any], axis: int) -> Any:
     """Arrays of all members from those of the parts."""
-    return states[0] if len(states) == 1 else jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis), *states)
+    return states[0] if len(states) == 1 else _joined(states, axis)
+
+
+@partial(jax.jit, static_argnums=1)
+def _joined(states: list[Any], axis: int) -> Any:
+    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis), *states)
 
 
 @contextmanager
