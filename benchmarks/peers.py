@@ -118,7 +118,7 @@ class Compiled(Search):
     many inputs at a time that they stay in the cache.
     """
 
-    together = 125
+    together = 250
 
     def __init__(self) -> None:
         """Make a search, which compiles when it first runs."""
