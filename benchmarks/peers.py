@@ -6,7 +6,7 @@ has it, torch.compile over draw and loss, and fused Adam. Both minimise the same
 and averaged over the batch, with Adam without decay.
 
 `Search` is `attacks.pgd` for many inputs at once, batched over starts and inputs: with the same starts, steps and
-projection. Its gradient is taken by autograd, or written out and compiled, which is the best that we could write.
+projection. Its gradient is taken by autograd; `Compiled` is the best that we could write.
 
 A request is a line of JSON: what to do ("train" with mode, sizes, steps and seed, or "search" with mode, radius, steps,
 restarts and seed), and the files with the arrays that it takes and for those that it makes. The answer is a line with
@@ -73,66 +73,105 @@ class Loop:
 
 
 class Search:
-    """Projected gradient ascent on the error of a model, for many inputs at once."""
+    """Projected gradient ascent on the error of a model, for all inputs at once, with a gradient taken by autograd."""
 
-    def __init__(self, mode: str) -> None:
-        """Make a search; `compiled` compiles at its first step."""
-        self.step = torch.compile(self.ascend) if mode == "compiled" else self.ascend
-        self.slope = self.written_out if mode == "compiled" else self.by_autograd
+    def begin(self, W: torch.Tensor, b: torch.Tensor, radius: float) -> None:
+        """Take a model, W (m, n), and the norm of the attacks."""
+        self.W, self.b, self.radius = W, b, radius
+        self.G = W.T @ W
 
-    def begin(self, W: torch.Tensor, b: torch.Tensor, x: torch.Tensor, radius: float, seed: int) -> None:
-        """Take a model, W (m, n), inputs (N, n) and the norm of their attacks."""
-        self.W, self.b, self.x, self.radius = W, b, x, radius
-        torch.manual_seed(seed)
-
-    def error(self, delta: torch.Tensor) -> torch.Tensor:
-        """Of attacks (..., N, n): ‖x - x̂(x + δ)‖², (..., N)."""
-        out = torch.relu(((self.x + delta) @ self.W.T) @ self.W + self.b)
-        return (out - self.x).square().sum(-1)
-
-    def by_autograd(self, delta: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Errors and their gradients."""
-        delta = delta.detach().requires_grad_(True)
-        error = self.error(delta)
-        (gradient,) = torch.autograd.grad(error.sum(), delta)
-        return error.detach(), gradient
-
-    def written_out(self, delta: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The same, without a tape."""
-        pre = ((self.x + delta) @ self.W.T) @ self.W + self.b
-        off = torch.relu(pre) - self.x
-        return off.square().sum(-1), ((2 * off * (pre > 0)) @ self.W.T) @ self.W
-
-    def ascend(
-        self, q: torch.Tensor, slope: torch.Tensor, best: torch.Tensor, highest: torch.Tensor, size: torch.Tensor
-    ):
-        """A step of this size in units of the radius."""
-        q = q + size * unit(slope)
-        q = q / torch.linalg.vector_norm(q, dim=-1, keepdim=True).clamp_min(1.0)
-        error, slope = self.slope(self.radius * q)
-        better = error > highest
-        return q, slope, torch.where(better[..., None], q, best), torch.maximum(highest, error)
-
-    def starts(self, restarts: int) -> torch.Tensor:
+    def starts(self, x: torch.Tensor, slope: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
         """Nothing, random directions, the gradient, and the most harmful feature with either sign, (starts, N, n)."""
-        zero = torch.zeros(1, *self.x.shape)
-        pre = (self.x @ self.W.T) @ self.W + self.b
-        pushed = [torch.relu(pre[:, None] + s * self.radius * (self.W.T @ self.W)) - self.x[:, None] for s in (1, -1)]
-        up, down = (each.square().sum(-1) for each in pushed)
-        feature = torch.maximum(up, down).argmax(1, keepdim=True)
-        sign = torch.where(up.gather(1, feature) >= down.gather(1, feature), 1.0, -1.0)
-        one = zero[0].scatter(1, feature, sign)[None]
-        return torch.cat([zero, unit(torch.randn(restarts, *self.x.shape)), unit(self.slope(zero)[1]), one])
+        pre = (x @ self.W.T) @ self.W + self.b
+        pushes = self.radius * unit(self.G)
+        up, down = ((torch.relu(pre[:, None] + s * pushes) - x[:, None]).square().sum(-1) for s in (1, -1))
+        feature = torch.maximum(up, down).argmax(1)
+        sign = torch.where(up.gather(1, feature[:, None]) >= down.gather(1, feature[:, None]), 1.0, -1.0)
+        analytic = sign * unit(self.G)[feature]
+        return torch.cat([0 * x[None], drawn.expand(-1, *x.shape), unit(slope)[None], analytic[None]])
 
-    def run(self, steps: int, restarts: int) -> torch.Tensor:
-        """The best attack found on each input, (N, n)."""
-        q = self.starts(restarts)
-        highest, slope = self.slope(self.radius * q)
+    def run(self, x: torch.Tensor, steps: int, drawn: torch.Tensor) -> torch.Tensor:
+        """The best attack found on each input x (N, n), with the random starts `drawn` (restarts, 1, n)."""
+
+        def look(q: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            q = q.detach().requires_grad_(True)
+            out = torch.relu(((x + self.radius * q) @ self.W.T) @ self.W + self.b)
+            error = (out - x).square().sum(-1)
+            (slope,) = torch.autograd.grad(error.sum(), q)
+            return error.detach(), slope
+
+        q = self.starts(x, look(torch.zeros_like(x))[1], drawn)
+        highest, slope = look(q)
         best = q
         for t in range(steps):
-            q, slope, best, highest = self.step(q, slope, best, highest, torch.tensor(2 * (1 - t / steps)))
-        index = highest.argmax(0)[None, :, None].expand(1, *self.x.shape)
-        return self.radius * best.gather(0, index)[0]
+            q = q + 2 * (1 - t / steps) * unit(slope)
+            q = q / torch.linalg.vector_norm(q, dim=-1, keepdim=True).clamp_min(1.0)
+            error, slope = look(q)
+            best, highest = torch.where((error > highest)[..., None], q, best), torch.maximum(highest, error)
+        return self.radius * chosen(best, highest.argmax(0))
+
+
+class Compiled(Search):
+    """The same search as fast as we could write it.
+
+    In the coordinates that the model sees, as toylib has it, with a gradient written out and torch.compile, and of so
+    many inputs at a time that they stay in the cache.
+    """
+
+    together = 250
+
+    def __init__(self) -> None:
+        """Make a search, which compiles when it first runs."""
+        self.enter, self.step = torch.compile(self._enter), torch.compile(self._step)
+
+    def begin(self, W: torch.Tensor, b: torch.Tensor, radius: float) -> None:
+        """Take a model, and find those coordinates."""
+        super().begin(W, b, radius)
+        self.axes, factor = torch.linalg.qr(W.T)
+        self.pushes = torch.cat([radius * (factor @ W), torch.zeros(1, W.shape[1])])
+
+    def look(self, x: torch.Tensor, z: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Errors and their slopes at y (starts, N, k + 1), of inputs with the pre-activations z."""
+        pre = z + y @ self.pushes
+        off = torch.relu(pre) - x
+        return off.square().sum(-1), torch.where(pre > 0, 2 * off, 0.0) @ self.pushes.T
+
+    def _enter(self, x: torch.Tensor, drawn: torch.Tensor) -> tuple:
+        """Pre-activations, the starts in those coordinates, what is not in them, and errors and slopes there."""
+        z = (x @ self.W.T) @ self.W + self.b
+        slope = self.look(x, z, torch.zeros(len(x), len(self.pushes)))[1][:, :-1] @ self.axes.T
+        q = self.starts(x, slope, drawn)
+        along = q @ self.axes
+        rest = q - along @ self.axes.T
+        y = torch.cat([along, torch.linalg.vector_norm(rest, dim=-1, keepdim=True)], -1)
+        return z, y, rest, *self.look(x, z, y)
+
+    def _step(self, x: torch.Tensor, z: torch.Tensor, size: torch.Tensor, *state: torch.Tensor) -> tuple:
+        y, highest, slope, best = state
+        y = y + size * slope * torch.rsqrt(slope.square().sum(-1, keepdim=True).clamp_min(1e-30))
+        y = y * torch.rsqrt(y.square().sum(-1, keepdim=True).clamp_min(1.0))
+        error, slope = self.look(x, z, y)
+        return y, torch.maximum(highest, error), slope, torch.where((error > highest)[..., None], y, best)
+
+    @torch.no_grad()
+    def run(self, x: torch.Tensor, steps: int, drawn: torch.Tensor) -> torch.Tensor:
+        """As `Search.run`, some inputs at a time."""
+        sizes = 2 * (1 - torch.arange(steps) / steps)
+        found = []
+        for part in x.split(self.together):
+            z, y, rest, highest, slope = self.enter(part, drawn)
+            best = y
+            for size in sizes:
+                y, highest, slope, best = self.step(part, z, size, y, highest, slope, best)
+            index = highest.argmax(0)
+            ends = chosen(best, index)
+            found.append(ends[:, :-1] @ self.axes.T + ends[:, -1:] * unit(chosen(rest, index)))
+        return self.radius * torch.cat(found)
+
+
+def chosen(v: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    """Of v (starts, N, ...) the start of this index (N,) for each input."""
+    return v[index, torch.arange(len(index))]
 
 
 def unit(v: torch.Tensor) -> torch.Tensor:
@@ -155,14 +194,19 @@ def train(
 
 def search(request: dict, start: dict[str, torch.Tensor], searches: dict[str, Search]) -> tuple[float, dict]:
     """Attack the inputs x (N, n) of a model W (m, n), b (n,)."""
-    mode, sizes = request["mode"], (request["steps"], request["restarts"])
+    mode = request["mode"]
     new = mode not in searches
-    found = searches.setdefault(mode, Search(mode))
-    found.begin(start["W"], start["b"], start["x"], request["radius"], request["seed"])
+    found = searches.setdefault(mode, Compiled() if mode == "compiled" else Search())
+
+    def run() -> torch.Tensor:
+        found.begin(start["W"], start["b"], request["radius"])
+        return found.run(start["x"], request["steps"], unit(torch.randn(request["restarts"], 1, start["x"].shape[1])))
+
+    torch.manual_seed(request["seed"])
     if new:
-        found.run(*sizes)  # compiles
+        run()  # compiles
     begin = time.perf_counter()
-    delta = found.run(*sizes)
+    delta = run()
     return time.perf_counter() - begin, {"delta": delta}
 
 

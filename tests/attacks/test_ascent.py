@@ -101,10 +101,10 @@ def test_smoothing_keeps_the_choice_of_the_best_exact():
     assert errors[-1] == pytest.approx(0.4**2, rel=1e-5)
 
 
-def plain_ascent(case, n_steps, smoothing):
-    """The documented ascent from x itself, in double precision with the gradient written out; the best on the way."""
+def plain_ascent(case, n_steps, smoothing, start=0.0):
+    """The documented ascent from x + start, in double precision with the gradient written out; the best on the way."""
     W, b, x = (np.asarray(a, np.float64) for a in case[:3])
-    delta = best = np.zeros_like(x)
+    delta = best = np.zeros_like(x) + start
     for t in range(n_steps):
         z = (x + delta) @ W.T @ W + b
         if smoothing:
@@ -128,6 +128,15 @@ def test_steps_are_as_long_as_documented(smoothing):
     search = jax.jit(jax.vmap(partial(pgd, starts=("zero",), n_steps=5, smoothing=smoothing)))
     for case, delta in zip(cases, np.asarray(search(*brute.stacked(cases)), np.float64), strict=True):
         np.testing.assert_allclose(delta, plain_ascent(case, 5, smoothing), atol=1e-3 * case.radius)
+    # From random starts as well, of whose seven numbers the model sees three.
+    key = jax.random.key(3)
+    way = np.asarray(jax.random.normal(key, (1, 7)), np.float64)[0]
+    search_on = jax.jit(partial(pgd, starts=("random",), n_steps=2, restarts=1, key=key, smoothing=smoothing))
+    for case in cases[:4]:
+        found = np.asarray(search_on(*brute.arrays(case)), np.float64)
+        wanted = plain_ascent(case, 2, smoothing, case.radius * way / np.linalg.norm(way))
+        np.testing.assert_allclose(found, wanted, atol=1e-3 * case.radius)
+        assert np.linalg.norm(wanted - np.linalg.pinv(np.float64(case.W)) @ (case.W @ wanted)) > 0.05 * case.radius
     # Of others the end may do less harm than what was on the way to it, as where a step turns on what should be on.
     W = np.eye(3, 1) * [1, 1, 0, 0, 0, 0, 0]
     overstepped = brute.single(Case(W, np.array([-1.1, -0.95, 0, 0, 0, 0, 0]), np.eye(7)[0], 0.3 / np.sqrt(2)))

@@ -148,9 +148,10 @@ def _pushes(params: Params, directions: jax.Array) -> jax.Array:
 def _errors(params: Params, x: jax.Array, pushes: jax.Array) -> jax.Array:
     """The error of x (n,) under each push (k, n); returns (k,)."""
     z = (x @ params.W.T) @ params.W + params.b
+    by_unit = pushes.T  # turned once, so that the loop reads what lies together
 
     def add(j: jax.Array, errors: jax.Array) -> jax.Array:
-        return errors + jnp.square(jax.nn.relu(z[j] + pushes[:, j]) - x[j])
+        return errors + jnp.square(jax.nn.relu(z[j] + by_unit[j]) - x[j])
 
     # Unit by unit, because for many samples at once XLA sums (samples, k, n) over its last axis one number at a time.
     return jax.lax.fori_loop(0, len(x), add, jnp.zeros(len(pushes)))

@@ -126,8 +126,7 @@ def _search(
         check_real("smoothing", smoothing, "pass None for the ReLU", above=0)
     sizes = {"n_steps": check_size("n_steps", n_steps), "restarts": check_size("restarts", restarts)}
     basis = row_space(params, x).basis if in_row_space else jnp.eye(x.shape[0])
-    deltas, errors = ascend(params, x, radius, basis, key=key, starts=starts, smoothing=smoothing, **sizes)
-    return deltas[errors.argmax()]
+    return ascend(params, x, radius, basis, key=key, starts=starts, smoothing=smoothing, **sizes)[0]
 
 
 @partial(jax.jit, static_argnames=("n_steps", "restarts", "starts"))
@@ -146,34 +145,43 @@ def ascend(
     """The search of `pgd`, without checks, among δ = radius·basis·q, ‖q‖ ≤ 1, basis (n, d) with orthonormal columns.
 
     Returns:
-        The best δ of each start (s, n), in the order of `starts`, and their errors (s,).
+        The best δ (n,), and the largest error on the way from each start (s,), in the order of `starts`.
     """
 
     z = (x @ params.W.T) @ params.W + params.b
-    seen = radius * (params.W @ basis).T  # (d, m): what the model has of δ, in as many products as W alone takes
+    # Of q the model sees k = min(d, m) coordinates, along which all gradients lie. What it does not see keeps the
+    # direction of the start and is one more coordinate. In these the steps are the same, with half the products.
+    seen = (params.W @ basis).T  # (d, m)
+    d, m = seen.shape
+    axes, factor = jnp.linalg.qr(seen) if d > m else (jnp.eye(d), seen)  # (d, k), (k, m)
+    pushes = jnp.pad(radius * (factor @ params.W), ((0, 1), (0, 0)))  # (k + 1, n), 0 for what is not seen
 
-    def error_at(q: jax.Array, activation: Callable[[jax.Array], jax.Array] = jax.nn.relu) -> jax.Array:
-        return jnp.square(activation(z + (q @ seen) @ params.W) - x).sum()
+    def error_at(y: jax.Array, activation: Callable[[jax.Array], jax.Array] = jax.nn.relu) -> jax.Array:
+        return jnp.square(activation(z + y @ pushes) - x).sum()
 
     def smooth(u: jax.Array) -> jax.Array:
         return jax.nn.relu(u) if smoothing is None else jax.nn.softplus(u / smoothing) * smoothing
 
-    d = basis.shape[1]
     begin = {
         "zero": lambda: jnp.zeros((1, d)),
         "random": lambda: unit(jax.random.normal(needed(key, "a random start"), (restarts, d))),
-        "one_step": lambda: unit(jax.grad(error_at)(jnp.zeros(d)))[None],
+        "one_step": lambda: (unit(jax.grad(error_at)(jnp.zeros(len(pushes))))[:-1] @ axes.T)[None],
         "analytic": lambda: (most_harmful(params, x, radius, "±") @ basis)[None],
     }
     q = jnp.concatenate([begin[name]() for name in starts])
+    along = q @ axes
+    rest = q - along @ axes.T
+    y = jnp.concatenate([along, jnp.linalg.norm(rest, axis=1, keepdims=True)], axis=1)
     errors, slopes = jax.vmap(error_at), jax.vmap(jax.grad(partial(error_at, activation=smooth)))
     project = jax.vmap(partial(optax.projections.projection_l2_ball, scale=1.0))
 
     def step(t: jax.Array, state: tuple) -> tuple:
-        q, slope, best, highest = state
-        q = project(q + 2 * (1 - t / n_steps) * unit(slope))
-        error, slope = errors(q), slopes(q)  # together, because they have the pre-activations in common
-        return q, slope, jnp.where((error > highest)[:, None], q, best), jnp.maximum(highest, error)
+        y, slope, best, highest = state
+        y = project(y + 2 * (1 - t / n_steps) * unit(slope))
+        error, slope = errors(y), slopes(y)  # together, because they have the pre-activations in common
+        return y, slope, jnp.where((error > highest)[:, None], y, best), jnp.maximum(highest, error)
 
-    *_, best, highest = jax.lax.fori_loop(0, n_steps, step, (q, slopes(q), q, errors(q)))
-    return radius * (best @ basis.T), highest
+    *_, best, highest = jax.lax.fori_loop(0, n_steps, step, (y, slopes(y), y, errors(y)))
+    first = highest.argmax()
+    along, beside = best[first, :-1], best[first, -1]
+    return radius * (basis @ (axes @ along + beside * unit(rest[first]))), highest
