@@ -76,6 +76,8 @@ class Trainer(Shown):
         kept: the runs that `stop` kept, in order.
     """
 
+    _task: asyncio.Task | None = None  # of one that could not be made too, which is closed in the end
+
     def __init__(
         self,
         session: Session,
@@ -94,7 +96,6 @@ class Trainer(Shown):
         self.sliders = {name: _slider(name, values[name]) for name in names}
         self.optimizer = widgets.Dropdown(options=session.optimizers, description="optimiser", **_LOOKS)
         self.kept: list[Run] = []
-        self._task: asyncio.Task | None = None
         self._name, self._named_at = "", -np.inf
         plot, self._message = Plot(self.drawing()), widgets.HTML()
         self._buttons = {name: widgets.Button(**look, layout={"width": "130px"}) for name, look in _BUTTONS.items()}

@@ -187,7 +187,7 @@ class Features(ABC):
 
         Drawn sample by sample, as they always were, and transposed once, which is a small part of a step of training.
         """
-        return jax.random.uniform(key, (batch_size, self.n_uniforms)).T
+        return jax.random.uniform(key, (check_batch(batch_size, self.n_uniforms), self.n_uniforms)).T
 
     def mean(self, S: ArrayLike) -> jax.Array:
         """E x, (n,): half of each feature's probability to be active."""
