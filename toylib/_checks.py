@@ -262,9 +262,20 @@ def check_features(features: Any) -> None:
 
 
 def check_run(name: str, run: Any) -> None:
-    """Check that this is what training returns."""
-    if not (hasattr(run, "weights") and hasattr(run, "steps")):
+    """Check that this is what training returns: losses (..., T) and W (..., m, n) at T steps."""
+    if not (hasattr(run, "weights") and hasattr(run, "steps") and hasattr(run, "losses")):
         raise TypeError(f"{name} must be a Run, got {type(run).__name__}; pass what training.train returns")
+    arrays = run.steps, run.losses, run.weights
+    if any(getattr(getattr(array, "dtype", None), "kind", "") not in tuple("iuf") for array in arrays):
+        kinds = ", ".join(str(getattr(array, "dtype", type(array).__name__)) for array in arrays)
+        raise TypeError(f"{name} must have arrays of numbers, got {kinds}; pass what training.train returns")
+    steps, losses, weights = (np.shape(array) for array in arrays)
+    known = len(steps) == 1 and np.isfinite(run.steps).all()
+    if not (known and losses[-1:] == steps and weights[:-2] == losses and all(weights)):
+        came = f"steps {steps}, losses {losses} and weights {weights}"
+        raise ValueError(
+            f"{name} must have losses (..., T) and weights (..., T, m, n) at T steps, got {came}; as trained"
+        )
 
 
 def check_hashable(name: str, value: Any) -> None:

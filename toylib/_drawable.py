@@ -5,19 +5,26 @@ A picture of bad data would be empty or wrong rather than fail, so each checks i
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache, wraps
+from inspect import signature
+from math import log10, prod
+from numbers import Real
 from types import NoneType, UnionType
 from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from toylib._checks import check_real
+from toylib._checks import check_finite, check_real
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 ENOUGH = 1.35
 """Where an axis of norms ends, unless they are longer."""
 _LARGEST = 1e30  # what is made of it stays within single precision
+_LEAST = 1e-30  # and so does this, on a logarithmic axis
+_COUNTED = 1e15  # from where on not every whole number is one in double precision
+UNORDERED = str | bytes | set | frozenset
+"""What holds several, but is no sequence of them: a text and its letters, or what has no order."""
 _NAMES = {str: "a text", bool: "True or False", int: "an integer", float: "a number"}
 
 
@@ -25,7 +32,8 @@ def picture(draw: Callable[_P, _R]) -> Callable[_P, _R]:
     """A function that checks its arguments by its annotations, then draws.
 
     Numbers, arrays of them, texts, flags, sequences, mappings and ranges (tuples of two floats, finite, the second
-    larger) are checked, and what these hold; a number may be NaN, which stands for a gap.
+    larger) are checked, and what these hold; a number may be NaN, which stands for a gap. A name, as a key or where a
+    sequence is of texts, may be a number, which is written as one.
 
     Raises:
         TypeError, ValueError: by the function that is returned, of an argument that is something else.
@@ -70,19 +78,23 @@ def _check(name: str, value: Any, kind: Any) -> None:
             raise ValueError(f"{name} must be {len(parts)} values, got {len(value)}; pass a tuple")
         for part, its_kind in zip(value, parts, strict=True):
             _check(name, part, its_kind)
-        if parts == (float, float) and not (np.isfinite(value).all() and value[0] < value[1]):
+        if parts == (float, float) and not -np.inf < float(value[0]) < float(value[1]) < np.inf:
             raise ValueError(f"{name} must be finite and rise, got {value!r:.80}; pass (low, high)")
     elif origin is Mapping or (origin and issubclass(origin, Mapping)):
         _held(name, value, Mapping, "name -> value", "pass a dict")
         for key, part in value.items():
+            _check_name(f"the names of {name} must be texts or numbers", key)
             _check(f"{name} of {key}", part, parts[1])
     elif origin is Sequence or (origin and issubclass(origin, Sequence)):
         _held(name, value, Sequence, "a sequence", "pass a list")
-        for part in value if parts[0] is not str else ():  # what is no text is written as one
-            _check(f"each of {name}", part, parts[0])
+        for part in value:
+            if parts[0] is str:
+                _check_name(f"each of {name} must be a text or a number", part)
+            else:
+                _check(f"each of {name}", part, parts[0])
     elif kind in _NAMES:
         scalar(name, value, kind)
-    elif isinstance(kind, type) and not isinstance(value, kind):
+    elif isinstance(kind, type) and (not isinstance(value, kind) or isinstance(value, np.ma.MaskedArray)):
         raise TypeError(f"{name} must be {kind.__name__}, got {value!r:.80}; pass one")
     elif hasattr(kind, "_fields"):
         for field, its_kind in _kinds(kind).items():
@@ -91,30 +103,42 @@ def _check(name: str, value: Any, kind: Any) -> None:
 
 def _held(name: str, value: Any, kind: type, rule: str, remedy: str) -> None:
     """Check that a value holds others: a mapping, or a sequence or array of any kind, but not a text."""
-    several = kind is Sequence and isinstance(value, Collection) and not isinstance(value, str | Mapping)
-    if not (several or (isinstance(value, kind) and not isinstance(value, str))):
+    right = isinstance(value, kind if kind is Mapping else Collection)
+    if kind is Sequence and right:  # a text, a set or a number of NumPy holds others too, but none in order
+        right = not isinstance(value, UNORDERED | Mapping) and getattr(value, "shape", None) != ()
+    if not right:
         raise TypeError(f"{name} must be {rule}, got {value!r:.80}; {remedy}")
+
+
+def _check_name(rule: str, name: Any) -> None:
+    """Check what is written beside something drawn."""
+    if not isinstance(name, str | Real):
+        raise TypeError(f"{rule}, got {name!r:.80}; pass str() of it")
 
 
 def scalar(name: str, value: Any, kind: type) -> None:
     """Check a text, a flag or a number, of NumPy, JAX or xarray too; a flag is no number."""
+    most = {int: _COUNTED, float: _LARGEST}.get(kind, np.inf)
     if kind is str:
         right = isinstance(value, str)
+    elif isinstance(value, int) and abs(value) > most:  # NumPy may have no number for it
+        raise ValueError(f"{name} must be below {most:g}, got about 1e{log10(abs(value)):.0f}; pass a smaller one")
     else:
         array = np.asarray(value) if np.isscalar(value) or hasattr(value, "dtype") else np.empty(1)
         right = array.ndim == 0 and array.dtype.kind in ("b" if kind is bool else "iuf")
-        right = right and (kind is not int or float(array).is_integer())
+        right = right and value is not np.ma.masked and (kind is not int or float(array).is_integer())
     if not right:
         raise TypeError(f"{name} must be {_NAMES[kind]}, got {value!r:.80}; pass one")
-    if kind is float and abs(float(value)) > _LARGEST:
-        raise ValueError(f"{name} must be below {_LARGEST:g}, got {value}; leave it out")
+    if kind is not str and abs(float(value)) > most:
+        raise ValueError(f"{name} must be below {most:g}, got {value}; leave it out")
 
 
 def numbers(name: str, values: Any) -> np.ndarray:
-    """An array of real numbers below 1e30, with NaN for infinity; TypeError or ValueError if not."""
+    """An array of real numbers below 1e30, with NaN for infinity or a mask; TypeError or ValueError if not."""
     try:
-        array = np.asarray(values)
-        if array.dtype.kind in "cOSUMm":
+        array = np.ma.filled(values.astype(float), np.nan) if isinstance(values, np.ma.MaskedArray) else values
+        array = np.asarray(array)
+        if array.dtype.kind in "cOSUMmV":
             raise TypeError(f"{array.dtype}")
         array = array.astype(float)
     except (TypeError, ValueError) as error:
@@ -132,6 +156,84 @@ def checked(name: str, values: Any, *shape: int | None) -> np.ndarray:
         rule = ", ".join("any" if wanted is None else str(wanted) for wanted in shape)
         raise ValueError(f"{name} must have shape ({rule}), none empty, got {array.shape}; pass what belongs together")
     return array
+
+
+def together(**arrays: ArrayLike) -> tuple[np.ndarray, ...]:
+    """Finite numbers, (..., n) each and of one n, whose leading axes broadcast; ValueError or TypeError if not."""
+    found = {name: numbers(name, values) for name, values in arrays.items()}
+    for name, array in found.items():
+        check_finite(name, array, "leave out what has diverged")
+    shapes = [array.shape for array in found.values()]
+    try:
+        fit = {shape[-1:] for shape in shapes} == {np.broadcast_shapes(*shapes)[-1:]} and all(map(prod, shapes))
+    except ValueError:
+        fit = False
+    if not (fit and all(shapes)):
+        raise ValueError(
+            f"{', '.join(found)} must be (..., n) of one n, got {', '.join(map(str, shapes))}; pass samples"
+        )
+    return tuple(found.values())
+
+
+def powers(values: ArrayLike, what: str = "all values", where: str = "") -> np.ndarray:
+    """The logarithms to base 10 of what is to be seen on a logarithmic axis; ValueError if one has none to be seen."""
+    if not (lowest := np.min(values)) >= _LEAST:
+        rule = f"at least {_LEAST:g}" if lowest > 0 else "positive"
+        raise ValueError(f"on a logarithmic axis {what} must be {rule}, got {lowest}{where}; leave it out")
+    return np.log10(values)
+
+
+def distinct(name: str, names: Collection[Any]) -> list[str]:
+    """Names of places on an axis as texts, which must differ: what has one name is drawn in one place."""
+    texts = [*map(str, names)]
+    if again := [text for text in dict.fromkeys(texts) if texts.count(text) > 1]:
+        raise ValueError(f"{name} must differ from each other, got {again[0]!r:.80} again; give each a name of its own")
+    return texts
+
+
+def check_call(name: str, function: Any, *args: Any, **named: Any) -> None:
+    """Check that a function can be called with these arguments; TypeError if not."""
+    try:
+        signature(function).bind(*args, **named)
+    except ValueError:  # of what tells no signature, such as a method of a dict
+        return
+    except TypeError as error:
+        takes = f"{', '.join(named)} as keywords" if named else "one argument"
+        raise TypeError(f"{name} must take {takes}, got {function!r:.80}: {error}; pass a function that does") from None
+
+
+def started(start: Any) -> dict[str, Any]:
+    """Where axes begin; TypeError if it is something else than their values by name, or None."""
+    if start is not None and not isinstance(start, Mapping):
+        raise TypeError(f"start must be axis -> value, got {start!r:.80}; pass a dict")
+    return dict(start or {})
+
+
+def tables(named: Mapping[str, Any], known: Collection[str], shape: tuple[int, int]) -> dict[str, np.ndarray]:
+    """Tables of known names by attack, all of a shape, at least one; ValueError if not."""
+    found = {}
+    for name, table in named.items():
+        try:
+            found[name] = np.asarray(table)
+        except ValueError:  # rows of several lengths
+            found[name] = np.empty(0)
+    if unknown := {str(word) for table in found.values() for word in table.ravel()} - {*known}:
+        raise ValueError(
+            f"outcomes must be among {list(known)}, got {sorted(unknown)}; take them from robustness.outcomes"
+        )
+    if odd := [name for name, table in found.items() if table.shape != shape] or [""] * (not found):
+        raise ValueError(f"outcomes must be tables of shape {shape}, got others {odd}; pass attack -> table")
+    return found
+
+
+def check_along(run: Any, sets: Any) -> None:
+    """Check that what geometry measured along a run is of one length, and of the features in sets; error if not."""
+    steps = checked("steps of run", run.steps, None)
+    if not (steps[0] >= 0 and (np.diff(steps) > 0).all()):
+        raise ValueError(f"steps of run must rise from 0 on, got {run.steps!r:.80}; take those of geometry.trajectory")
+    check_sets(sets, checked("weights of run", run.weights, len(steps), None, None).shape[2])
+    for name in ("losses", "overlap", "within_energy", "twist"):
+        checked(f"{name} of run", getattr(run, name), len(steps))
 
 
 def check_sets(sets: Any, n: int) -> None:

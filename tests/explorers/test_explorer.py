@@ -340,6 +340,19 @@ AXES = {"amount": AMOUNTS, "step": STEPS}
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"play": ["step"]}, "play must be the name of an axis, got ['step']; leave it out"),
+        ({"start": [0]}, "start must be axis -> value, got [0]; pass a dict"),
+        ({"step": np.array(1)}, "the stops of step must be a sequence, or label -> value, got array(1); pass a list"),
+    ],
+)
+def test_what_names_no_axis_is_refused(arguments, message):
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+        explore(None, **{"step": [0, 1]} | arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
         ({"play": "time"}, "only axes move, got time; there are amount, step"),
         ({"start": {"time": 1}}, "only axes move, got time; there are amount, step"),
         ({"play": "speed", "start": {"step": 0, "time": 1}}, "only axes move, got speed, time; there are amount, step"),

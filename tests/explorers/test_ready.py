@@ -192,7 +192,7 @@ def test_geometry_of_one_run_has_its_steps_alone():
     with raises("models must be of the 4 features given, got W of 6; pass the features that they were trained on"):
         explorers.geometry(run, Correlated(2, 2), S=0.7)
     with raises("twins must have the axes and steps of runs, got losses of shape (1,) for (2,); train them alike"):
-        explorers.geometry(run, SIX, S=0.7, twins=run._replace(losses=run.losses[:1]))
+        explorers.geometry(run, SIX, S=0.7, twins=last)
 
 
 def test_geometry_of_an_ensemble_moves_over_its_axes(geometry):

@@ -4,6 +4,7 @@ import ast
 import json
 import re
 from copy import deepcopy
+from inspect import signature
 from itertools import product
 from pathlib import Path
 from runpy import run_path
@@ -203,6 +204,36 @@ def test_every_trace_of_a_figure_with_axes_has_an_axis_with_a_title():
         assert {t.xaxis for t in figure.data} <= {None, "x"}
         assert figure.layout.xaxis.title.text
         assert figure.layout.yaxis.title.text
+
+
+# What is no data
+
+
+def hostile():
+    """What no argument is, or few are: made anew, as a generator is used up."""
+    yield from (None, "", "a", [], [[]], {}, {"a": None}, {1, 2}, b"ab", True, -1, 1j, np.nan, np.inf, 10**400, 1e-320)
+    yield from (np.array(1.0), np.zeros(0), np.ones((2, 2, 2)), np.full(3, 1j), np.array([1, None]), [[1, 2], [3]])
+    yield from (np.zeros(2, [("a", int)]), (i for i in range(3)), object(), int)
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_what_is_no_data_is_drawn_or_refused_in_one_message(name):
+    """In place of each argument, and within those that have names: no other error, no warning."""
+    draw, (arguments, options, *_) = getattr(figures, name), PICTURES[name]
+    good, refused = dict(zip(signature(draw).parameters, arguments, strict=False)) | options, 0
+    for argument, value in good.items():
+        odd = [*hostile()]
+        if isinstance(value, dict):
+            first = next(iter(value))
+            odd += [{**value, first: part} for part in hostile()]
+            odd += [{key: value[first]} for key in (None, 1j, (1, 2), int)]
+        for part in odd:
+            try:
+                assert isinstance(draw(**good | {argument: part}), Drawing)
+            except (TypeError, ValueError) as error:
+                assert re.fullmatch(r"(?s).+ (must|cannot) .+, got .*; .+", str(error)), (argument, part)  # noqa: PT017
+                refused += 1
+    assert refused > 20 * len(good)
 
 
 # One draw

@@ -179,7 +179,7 @@ def test_series_have_a_colour_each():
         with raises(f"a figure must have one to 5 series, got {number}; {remedy}"):
             colors_of(dict.fromkeys(range(number)))
     with raises("colors must be one per series, got 3 for 5; name one for each"):
-        colors_of(five, "abc")
+        colors_of(five, [*"abc"])
 
 
 # Names

@@ -21,6 +21,23 @@ def lines(x, series, **options):
     return figures.lines(x, series, **TEXTS | options)
 
 
+def blocks(groups):
+    return figures.blocks(np.ones((2, 2)), groups, limits=(0, 1), unit="u", **TEXTS)
+
+
+def graded(rows):
+    return figures.graded({"a": np.array([[0.25], [0.5]])}, rows, ["c"], **TEXTS)
+
+
+def test_names_that_are_numbers_are_written():
+    assert graded([1, 2.5]).data[0]["y"] == ["1", "2.5"]
+
+
+def test_what_is_masked_is_a_gap():
+    curve = lines([1, 2, 4], {"a": np.ma.array([3, 5, 7], mask=[False, True, False])}).data[0]["y"]
+    np.testing.assert_array_equal(curve, [3, np.nan, 7])
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -140,6 +157,70 @@ def lines(x, series, **options):
         (
             lambda: figures.outcome_map({"a": [["none"]]}, {"a": [[1]]}, [0.1, 0.2], [0.2], title="t"),
             "outcomes must be tables of shape (2, 1), got others ['a']; pass attack -> table",
+        ),
+        (
+            lambda: blocks({"a": 10**400}),
+            "groups of a must be below 1e+15, got about 1e400; pass a smaller one",
+        ),
+        (lambda: blocks({"a": 2, "b": 0}), "groups must have models, got {'a': 2, 'b': 0}; leave out what is empty"),
+        (
+            lambda: lines([1, 2], {"a": [1, 2]}, colors=np.zeros((1, 1, 1))),
+            "each of colors must be a text or a number, got array([[0.]]); pass str() of it",
+        ),
+        (
+            lambda: lines([1, 2], {"a": [1, 2]}, log="x", shaded={"here": (0, 2)}),
+            "on a logarithmic axis all values must be positive, got 0; leave it out",
+        ),
+        (
+            lambda: lines([1, 2], {"a": [1, 2]}, log="y", y_range=(0, 2)),
+            "on a logarithmic axis all values must be positive, got 0; leave it out",
+        ),
+        (
+            lambda: lines([1, 2], {"a": [1, 2]}, log="xy", dashed={"level": 1e-40}),
+            "on a logarithmic axis all values must be at least 1e-30, got 1e-40; leave it out",
+        ),
+        (
+            lambda: lines([1, 2], {(1, 2): [1, 2]}),
+            "the names of series must be texts or numbers, got (1, 2); pass str() of it",
+        ),
+        (lambda: lines([1, 2], {"a": [1, 2]}, y_range={1, 2}), "y_range must be 2 values, got {1, 2}; pass a tuple"),
+        (lambda: graded(["r", "r"]), "rows must differ from each other, got 'r' again; give each a name of its own"),
+        (
+            lambda: figures.stacked([1, 1], {"k": [1, 2]}, **TEXTS),
+            "x must differ from each other, got '1' again; give each a name of its own",
+        ),
+        (
+            lambda: figures.trade({"a": ([MEAN] * 2, [MEAN] * 2)}, label=["p"], **TEXTS),
+            "label must have a text for each point of a series, got 1; pass as many, or none",
+        ),
+        (
+            lambda: figures.gallery({"a": (np.ones((2, 3)), [(0, 1)])}, title="t"),
+            "sets must hold each of 3 features, got [(0, 1)]; take them from features.sets",
+        ),
+        (
+            lambda: figures.matrices({"a": np.ones((2, 2))}, limit=0, **TEXTS),
+            "limit must be above 0 and finite in single precision, got 0; it is the end of the colours",
+        ),
+        (
+            lambda: figures.Limits.around(np.ones(3), np.ones(2), np.ones(3)),
+            "x, delta, output must be (..., n) of one n, got (3,), (2,), (3,); pass samples",
+        ),
+        (
+            lambda: figures.Limits.around(np.ones(3), np.array([1, np.nan, 0]), np.ones(3)),
+            "delta must be finite, got NaN or infinity in 1 of 3 entries; leave out what has diverged",
+        ),
+        (
+            lambda: figures.frames(None, a=[1, 2]),
+            "draw must take a as keywords, got None: None is not a callable object; pass a function that does",
+        ),
+        (lambda: figures.frames(lines, start=[1], a=[1, 2]), "start must be axis -> value, got [1]; pass a dict"),
+        (
+            lambda: figures.frames(lines, a=np.array(1)),
+            "the stops of a must be a sequence, or label -> value, got array(1); pass a list",
+        ),
+        (
+            lambda: figures.style.inked("red", "text"),
+            "color must be one of figures.style that has labels, got 'red'; try style.BLUE",
         ),
     ],
 )

@@ -167,6 +167,9 @@ def test_a_story_of_any_size_keeps_its_traces_and_axes(name):
     above = 2 + 2 * colours + 1 + 1 + colours if len(W) > 2 else 2 + colours + 2 * colours + 1 + colours
     assert len(lengths[0]) == above + 1 + 2 + 1 + 3 + 1
     assert (figure.layout.scene.xaxis.range is None) == (len(W) < 3)
+    if len(W) > 2:  # from further away where the axes have longer names
+        near = polyhedron(W, features.sets, title="Run").layout["scene"]["camera"]["eye"]["x"]
+        assert figure.layout.scene.camera.eye.x == pytest.approx(near * (1.3 if len(W) > 3 else 1))
     notes = {note.text for note in figure.layout.annotations}
     assert "twist / 60°" not in notes
     assert "energy in sets" in notes

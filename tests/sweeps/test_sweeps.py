@@ -5,13 +5,16 @@ import itertools
 import json
 import multiprocessing
 import re
+import shutil
 import sys
 import threading
+import tracemalloc
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numcodecs
 import numpy as np
 import optax
 import pytest
@@ -21,6 +24,7 @@ from toylib import _progress as progress
 from toylib import sweeps
 from toylib.features import Correlated
 from toylib.sweeps import _identity as identity
+from toylib.sweeps._grids import Grid
 from toylib.training import train, train_ensemble
 
 GRID = {"name": ["a", "long"], "seed": range(5), "S": ([0.5, 0.75, 0.875], {"units": "1", "long_name": "sparsity"})}
@@ -696,6 +700,101 @@ def test_damaged_metadata_is_named_and_mended_on_request(file, lost, damage, tmp
     xr.testing.assert_identical(run(batch=6, store=tmp_path / "s", retry=True), whole)
     assert sum(sizes()) == lost
     assert sweeps.status(tmp_path / "s")[:4] == (30, 30, 0, 0)
+
+
+def zeros(size, *, declared):
+    """A chunk of zeros, 32,768 times smaller: a frame of zstd in blocks of 128 KiB, and its checksum."""
+    start = b"\xe0" + size.to_bytes(8, "little") if declared else b"\x00\x58"
+    blocks = [(last | 2 | 2**20).to_bytes(3, "little") + b"\x00" for last in [0] * (size // 2**17 - 1) + [1]]
+    return numcodecs.CRC32C(location="end").encode(b"".join([b"\x28\xb5\x2f\xfd", start, *blocks]))
+
+
+def declare(path, **entries):
+    """Change entries of a file of JSON, those of a part under its name."""
+    whole = json.loads(path.read_text())
+    for name, entry in entries.items():
+        whole[name] = whole[name] | entry if isinstance(entry, dict) else entry
+    path.write_text(json.dumps(whole))
+
+
+def chunks(*shape):
+    return {"configuration": {"chunk_shape": shape}}
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """A sweep of two batches, and its store: not to be changed."""
+    path = tmp_path_factory.mktemp("stored") / "s"
+    return run(batch=15, store=path).load(), path
+
+
+LARGE = [
+    ("value/c/1/0/0", 15, lambda path: path.write_bytes(zeros(2**30, declared=True))),
+    ("word/c/1/0/0", 15, lambda path: path.write_bytes(zeros(2**30, declared=False))),
+    ("seed/c/0", 0, lambda path: path.write_bytes(zeros(2**30, declared=False))),
+    ("table/zarr.json", 30, partial(declare, shape=[2, 5, 3, 2**28, 2], chunk_grid=chunks(1, 5, 3, 2**28, 2))),
+    ("table/zarr.json", 30, partial(declare, shape=[2, 5, 3, 2**28, 2])),
+    ("value/zarr.json", 30, partial(declare, chunk_grid=chunks(2, 5, 2**30))),
+    ("value/zarr.json", 30, partial(declare, codecs=[{"name": "bytes"}, {"name": "gzip"}])),
+    ("table/zarr.json", 30, partial(declare, dimension_names=["name", "seed", "S", "step", None])),
+    ("word/zarr.json", 30, partial(declare, data_type={"configuration": {"length_bytes": 2**30}})),
+    ("seed/zarr.json", 0, partial(declare, shape=[2**34], chunk_grid=chunks(2**34))),
+    ("marks/1/zarr.json", 15, partial(declare, attributes={"variables": ["../value", "failed"]})),
+    ("marks/1/zarr.json", 15, partial(declare, attributes={"failures": [[15, "of 15"]]})),
+    ("marks/1/zarr.json", 15, partial(declare, attributes={"failures": [[float("inf"), "of 15"]]})),
+]
+
+
+@pytest.mark.parametrize(("file", "lost", "damage"), LARGE)
+def test_a_store_does_not_expand_without_bound(file, lost, damage, stored, tmp_path):
+    """What declares or unpacks to more than the sweep has written is named as damage, before it takes room."""
+    store = shutil.copytree(stored[1], tmp_path / "s")
+    damage(store / file)
+    tracemalloc.start()
+    state = sweeps.status(store)
+    assert tracemalloc.get_traced_memory()[1] < 2**23
+    tracemalloc.stop()
+    assert state[1:4] == (30 - lost, 0, lost)
+    assert state.damaged == (file.replace("seed/c/0", "seed/zarr.json"),)
+
+
+def test_what_declares_too_much_is_written_anew(stored, tmp_path):
+    store = shutil.copytree(stored[1], tmp_path / "s")
+    for file, _, damage in (LARGE[0], LARGE[2], LARGE[3]):
+        damage(store / file)
+    with pytest.raises(ValueError, match=r"missing seed/zarr.json, table/zarr.json, value/c/1/0/0; pass"):
+        run(batch=15, store=store)
+    xr.testing.assert_identical(run(batch=15, store=store, retry=True), stored[0])
+
+
+@pytest.mark.parametrize(
+    ("change", "got"),
+    [
+        ({"grid": {"x": {"dtype": "<U500000000", "values": [*"abc"], "attrs": {}}}}, "x must take at most 4,294"),
+        ({"grid": {name: {"dtype": "<i8", "values": [*range(50)], "attrs": {}} for name in "abcdefghijkl"}}, "fewer"),
+        ({"block": [1, 6, 3]}, r"batches of shape \(1, 6, 3\) in a grid of \(2, 5, 3\)"),
+        ({"block": [1, -2, 3]}, r"batches of shape \(1, -2, 3\)"),
+    ],
+)
+def test_a_store_whose_root_declares_too_much_is_none(change, got, stored, tmp_path):
+    root = shutil.copytree(stored[1], tmp_path / "s") / "zarr.json"
+    declare(root, attributes={"sweep": json.loads(root.read_text())["attributes"]["sweep"] | change})
+    with pytest.raises(ValueError, match=rf"must be the store of a sweep, got .*{got}.*; name another path"):
+        sweeps.status(tmp_path / "s")
+
+
+def test_a_grid_of_many_points_takes_no_room_before_they_are_computed():
+    grid = Grid.of({name: range(50) for name in "abcdefgh"})
+    blocks = grid.blocks((1,) * 8)
+    assert len(blocks) == 50**8
+    assert [part.start for part in blocks[-2]] == [49] * 7 + [48]
+
+
+def test_a_batch_that_would_not_be_read_is_not_written(monkeypatch, tmp_path):
+    monkeypatch.setattr("toylib.sweeps._batches.LARGEST", 1000)
+    with pytest.raises(ValueError, match="word must take at most 1,000 bytes in a batch, got 1,536; pass a smaller"):
+        run(batch=6, store=tmp_path / "s")
+    run(batch=3, store=tmp_path / "t", grid={"name": ["a"], "seed": range(2), "S": [0.5, 0.75, 0.875]})
 
 
 @pytest.mark.parametrize("damage", [empty, lambda path: path.unlink(), lambda path: path.write_text("{}")])

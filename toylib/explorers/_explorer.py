@@ -6,6 +6,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
+from toylib._drawable import started
 from toylib.explorers._live import Plot, Shown, Soon, close_when_run_again, in_turn, went_wrong
 from toylib.figures import Axis, Drawing
 
@@ -47,8 +48,11 @@ class Explorer(Shown):
         self.axes = {axis.name: axis for axis in axes}
         if not axes:
             raise ValueError("an explorer must have at least one axis, got none; pass name=values")
-        self._check({*(start or {}), *([play] if play else [])})
-        self._start = {name: axis.values[0] for name, axis in self.axes.items()} | dict(start or {})
+        if not (play is None or isinstance(play, str)):
+            raise TypeError(f"play must be the name of an axis, got {play!r:.80}; leave it out")
+        begin = started(start)
+        self._check({*begin, *([play] if play else [])})
+        self._start = {name: axis.values[0] for name, axis in self.axes.items()} | begin
         positions = {name: axis.position(self._start[name]) for name, axis in self.axes.items()}
         first = Drawing.of(draw, **self._start)  # before any widget is made, which would stay if it failed
         self.sliders = {
@@ -103,7 +107,7 @@ class Explorer(Shown):
     def _check(self, names: Any) -> None:
         if unknown := {*names} - {*self.axes}:
             raise ValueError(
-                f"only axes move, got {', '.join(sorted(unknown))}; there are {', '.join(sorted(self.axes))}"
+                f"only axes move, got {', '.join(sorted(map(str, unknown)))}; there are {', '.join(sorted(self.axes))}"
             )
 
     @in_turn

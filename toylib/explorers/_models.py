@@ -8,8 +8,8 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
-from toylib._checks import check_real, on_host
-from toylib._drawable import scalar
+from toylib._checks import check_real, check_run, on_host
+from toylib._drawable import check_call, scalar
 from toylib.explorers._explorer import Explorer, explore
 from toylib.features import Features
 from toylib.figures import Axis, Drawing
@@ -70,6 +70,8 @@ def laid_out(
             f"models must be Params, a Run or a dataset of train_points, got {type(models).__name__}; pass run.params, "
             "or Params(W, b)"
         )
+    if isinstance(models, Run):
+        check_run("models", models)
     shape = np.shape(models.losses)[:-1] if isinstance(models, Run) else np.shape(models.W)[:-2]
     sides = named(shape, S, axes)
     return sides, models, _sparsities(sides, S)
@@ -78,7 +80,7 @@ def laid_out(
 def named(shape: tuple[int, ...], S: ArrayLike | None, axes: Axes | None) -> Axes:
     """The axes of arrays with leading axes of this shape, as `laid_out` has them."""
     if axes is None:
-        axes = _counted(shape, "S", "S" if np.ndim(np.asarray(S)) else "seed")
+        axes = _counted(shape, "S", "S" if S is not None and on_host("S", S).ndim else "seed")
         if "S" in axes and S is not None:
             axes = {**axes, "S": np.ravel(np.asarray(S)).tolist()}
         elif "S" in axes:
@@ -150,7 +152,9 @@ def _sparsities(sides: Axes, S: ArrayLike | None) -> Callable[[tuple[int, ...]],
 
 def levels_at(levels: Levels, S: float) -> dict[str, float]:
     """Losses by name at a sparsity, of what an explorer was given; TypeError if these are no such."""
-    given = levels(S) if callable(levels) else levels or {}
+    if callable(levels):
+        check_call("levels", levels, S)
+    given = levels(S) if callable(levels) else {} if levels is None else levels
     if not isinstance(given, Mapping):
         raise TypeError(f"levels must be name -> loss, or S -> such, got {given!r:.80}; pass a dict")
     for name, loss in given.items():
@@ -190,6 +194,7 @@ def weights_of(weights: Any, axes: Axes | None) -> tuple[Axes, np.ndarray]:
         ValueError: no dimensions hidden and feature, axes that do not fit, or no matrix.
     """
     if isinstance(weights, Run):
+        check_run("weights", weights)
         shape = np.shape(weights.losses)[:-1]
         sides = named(shape, None, _counted(shape, "which_S") if axes is None else axes)
         if "step" in sides:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from toylib import attacks as room
-from toylib._checks import check_attacked, check_finite, check_key, check_real, check_size, on_host, try_attack
+from toylib._checks import LARGEST, check_attacked, check_finite, check_key, check_real, check_size, on_host, try_attack
 from toylib._drawable import ENOUGH
 from toylib.attacks import Attack
 from toylib.explorers._explorer import Explorer, explore
@@ -243,6 +243,8 @@ def robust(weights: "xr.DataArray | Params | Run | ArrayLike", *, axes: Axes | N
         values = np.take(values, order, list(sides).index("density"))
         S = [1 - float(np.asarray(sides["density"])[i]) for i in order]
         sides = {("S" if name == "density" else name): S if name == "density" else sides[name] for name in sides}
+    if (far := np.abs(values)[np.isfinite(values)].max(initial=0)) > LARGEST:
+        raise ValueError(f"weights must be below {LARGEST:g}, whose squares are drawn, got {far:g}; scale them down")
     dimensionality, written = jax.jit(feature_dimensionality), Stops(sides, "kept")
     norms = np.linalg.norm(values, axis=-2)
     reach = float(norms.max(initial=1, where=np.isfinite(norms)))

@@ -8,7 +8,7 @@ from typing import Any
 import optax
 
 from toylib import attacks
-from toylib._checks import check_real, check_size, check_sparsity
+from toylib._checks import LARGEST, check_real, check_size, check_sparsity
 from toylib.attacks import Attack
 from toylib.explorers._course import levels_of
 from toylib.explorers._models import levels_at
@@ -63,13 +63,20 @@ def train(
             attack.
     """
     check_sparsity(S, many="pass the one at which its slider begins")
-    for name, size, least in (("seed", seed, 0), ("speed", speed, 1), ("n_steps", n_steps, 1)):
+    for name, size, least in (
+        ("n_hidden", n_hidden, 1),
+        ("seed", seed, 0),
+        ("speed", speed, 1),
+        ("n_steps", n_steps, 1),
+    ):
         check_size(name, size, least=least, most=2**32 - 1)
     for name, value in (("scale", scale), ("learning_rate", learning_rate), ("norm", norm)):
-        check_real(name, value, "its slider begins there", least=0)
+        check_real(name, value, "its slider begins there", least=0, most=LARGEST)
+    scale, learning_rate, norm = float(scale), float(learning_rate), float(norm)
     if taken := sorted({*options} & {*_OURS}):
         raise ValueError(f"options must leave {', '.join(_OURS)} to the explorer, got {', '.join(taken)}; drop it")
-    if not (isinstance(optimizers, Mapping) and all(callable(o) or hasattr(o, "init") for o in optimizers.values())):
+    named = isinstance(optimizers, Mapping) and all(isinstance(name, str) for name in optimizers)
+    if not (named and all(callable(o) or hasattr(o, "init") for o in optimizers.values())):
         raise TypeError(
             f'optimizers must be name -> what makes one from a rate, got {optimizers!r:.80}; try {{"Adam": optax.adam}}'
         )

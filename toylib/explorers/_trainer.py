@@ -155,7 +155,6 @@ class Trainer(Shown):
         for name, position in at.items():
             self.sliders[name].index = position
 
-    @in_turn
     def close(self) -> None:
         """End training, and take it off the page, its callbacks and widgets out of the kernel."""
         self._task = None

@@ -214,7 +214,7 @@ class Features(ABC):
 
         Drawn sample by sample, as they always were, and transposed once, which is a small part of a step of training.
         """
-        return _uniforms(key, self.n_uniforms, batch_size)
+        return _uniforms(key, self.n_uniforms, check_batch(batch_size, self.n_uniforms))
 
     def mean(self, S: ArrayLike) -> jax.Array:
         """E x, (n,): half of each feature's probability to be active."""

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from toylib._checks import check_finite, check_real
-from toylib._drawable import checked, height_of_norms, numbers, picture
+from toylib._drawable import checked, distinct, height_of_norms, numbers, picture, tables, together
 from toylib.figures._drawing import Drawing, f4
 from toylib.figures._layout import Panel, around, axis, band, bar_width, every, framed, heatmap, level, panels
 from toylib.figures.style import (
@@ -106,7 +106,7 @@ class Limits(NamedTuple):
     @classmethod
     def around(cls, x: ArrayLike, delta: ArrayLike, output: ArrayLike) -> "Limits":
         """Ranges that hold 0, 1 and all of these, with a margin; each (..., n), and x + δ broadcasts."""
-        x, delta, output = (np.asarray(values, float) for values in (x, delta, output))
+        x, delta, output = together(x=x, delta=delta, output=output)
         reach = 1.1 * float(np.abs(_direction(delta)).max()) or 1.0
         inputs, outputs = (np.hstack([0, 1, x.ravel(), values.ravel()]) for values in (x + delta, output))
         return cls(around(inputs), (-reach, reach), around(outputs))
@@ -240,12 +240,10 @@ def outcome_map(
         ValueError: an outcome without a colour.
     """
     known, shape = list(_OUTCOMES), (len(densities), len(norms))
-    if unknown := {str(name) for table in outcomes.values() for name in np.ravel(table)} - set(known):
-        raise ValueError(f"outcomes must be among {known}, got {sorted(unknown)}; take them from robustness.outcomes")
-    if odd := [name for name, table in outcomes.items() if np.shape(table) != shape] or [""] * (not outcomes):
-        raise ValueError(f"outcomes must be tables of shape {shape}, got others {odd}; pass attack -> table")
+    outcomes = tables(outcomes, known, shape)
     steps = [(edge / len(known), color) for i, color in enumerate(_OUTCOMES.values()) for edge in (i, i + 1)]
-    ends = {"x": [f"{norm:g}" for norm in norms], "y": [f"{density:g}" for density in densities]}
+    sides = (("norms", norms), ("densities", densities))
+    ends = dict(zip("xy", (distinct(name, [f"{value:g}" for value in values]) for name, values in sides), strict=True))
     look = {"zmin": -0.5, "zmax": len(known) - 0.5, "colorscale": steps, "showscale": False, "xgap": 1, "ygap": 1}
     hover = "density %{y}, norm %{x}: %{customdata}, %{text} of the ideal saving<extra></extra>"
     texts = {"texttemplate": "%{text}", "textfont": {"size": 10, "color": INK}, "hovertemplate": hover}
@@ -256,9 +254,9 @@ def outcome_map(
     for panel, (name, table) in zip(panels(len(outcomes), 2, (0.025, 0.22 / rows)), outcomes.items(), strict=True):
         worth = checked(f"saving of {name}", saving.get(name), *shape)
         cells = {
-            "z": np.array([[known.index(outcome) for outcome in line] for line in np.asarray(table)], np.int8),
+            "z": np.array([[known.index(outcome) for outcome in line] for line in table], np.int8),
             "text": [[f"{share:.1f}" for share in line] for line in worth.round(1) + 0.0],  # no "-0.0"
-            "customdata": np.asarray(table),
+            "customdata": table,
         }
         traces.append({"type": "heatmap", **ends, **look, **texts, **cells, **panel.refs})
         last, first = len(traces) > len(outcomes) - 2, panel.x[0] == 0

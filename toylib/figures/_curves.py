@@ -6,9 +6,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from toylib._drawable import checked, picture
+from toylib._drawable import checked, distinct, numbers, picture
 from toylib.figures._drawing import Drawing, f4
-from toylib.figures._layout import Label, around, axis, band, beside, framed, level
+from toylib.figures._layout import Label, around, axis, band, beside, framed, level, middle
 from toylib.figures.style import BACKGROUND, BLUE, MUTED, SYMBOLS, colors_of
 from toylib.reporting import Interval, Share
 
@@ -61,11 +61,9 @@ def lines(
     layout = framed(title, 400, xaxis=across, yaxis=axis(y_title, y_range, log="y" in log))
     if shaded:
         layout["shapes"] = [band(x0=first, x1=last, yref="y domain", y0=0, y1=1) for first, last in shaded.values()]
-        # On a logarithmic axis plotly wants shapes in units of the axis, and texts in powers of ten.
-        middles = [float(np.mean(np.log10(ends) if "x" in log else ends)) for ends in shaded.values()]
+        above = {"yref": "y domain", "y": 1, "yanchor": "top", "showarrow": False}
         layout["annotations"] = [
-            {"text": name, "x": middle, "yref": "y domain", "y": 1, "yanchor": "top", "showarrow": False}
-            for name, middle in zip(shaded, middles, strict=True)
+            {"text": name, "x": middle(ends, log="x" in log), **above} for name, ends in shaded.items()
         ]
     return Drawing(traces, beside(layout, [Label.at_end(name, color, x, y, log) for name, y, color, *_ in curves]))
 
@@ -216,6 +214,8 @@ def trade(
         name: (checked(f"x of {name}", x, None, 3), checked(f"y of {name}", y, np.shape(x)[0], 3))
         for name, (x, y) in series.items()
     }
+    if len(label) and {len(x) for x, _ in points.values()} != {len(label)}:
+        raise ValueError(f"label must have a text for each point of a series, got {len(label)}; pass as many, or none")
     hover = {"customdata": list(label), "hovertemplate": "%{customdata}: (%{x:.2f}, %{y:.3f})"} if len(label) else {}
     traces = [
         {
@@ -257,7 +257,7 @@ def stacked(
         kind: checked(f"counts of {kind}", values, len(x)).astype(int).tolist() for kind, values in counts.items()
     }
     traces = [
-        {"type": "bar", "x": list(x), "y": values, "name": kind, "marker": {"color": color}}
+        {"type": "bar", "x": distinct("x", x), "y": values, "name": kind, "marker": {"color": color}}
         for color, (kind, values) in zip(colors_of(numbers), numbers.items(), strict=True)
     ]
     highest = float(np.sum([*numbers.values()], axis=0).max())
@@ -288,7 +288,7 @@ def histogram(
     ends = checked("edges", edges, None)
     if len(ends) < 2 or not (np.diff(ends) > 0).all():
         raise ValueError(f"edges must be two or more that rise, got {ends.tolist()!r:.60}; a bin has two")
-    counts = {name: np.histogram(np.asarray(column, float), ends)[0] for name, column in values.items()}
+    counts = {name: np.histogram(numbers(name, column), ends)[0] for name, column in values.items()}
     middles = f4((ends[1:] + ends[:-1]) / 2)
     traces = [
         {"type": "bar", "x": middles, "y": n.tolist(), "name": name, "marker": {"color": color}}
@@ -312,7 +312,7 @@ def _errors(intervals: np.ndarray) -> dict[str, Any]:
 
 def _as_long(x: np.ndarray, name: str, y: ArrayLike) -> np.ndarray:
     """A curve as an array, which must be as long as x."""
-    values = np.asarray(y, float)
+    values = numbers(name, y)
     if values.shape != x.shape or not x.size:
         raise ValueError(
             f"a curve must have a value for each of x {x.shape}, got shape {values.shape} for {name}; pass as many"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from toylib._drawable import UNORDERED, check_call, scalar, started
 from toylib.figures.style import CLEAR, INK, THEME
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ class Drawing:
 
     @classmethod
     def of(cls, draw: Callable[..., "Drawing"], **values: Any) -> "Drawing":
-        """What `draw` makes of values of its axes; TypeError if that is no drawing."""
+        """What `draw` makes of values of its axes; TypeError if it takes others, or that is no drawing."""
+        check_call("draw", draw, **values)
         drawing = draw(**values)
         if not isinstance(drawing, cls):
             raise TypeError(
@@ -73,6 +75,8 @@ class Drawing:
         Raises:
             ValueError: the other has other traces.
         """
+        if not isinstance(other, Drawing):
+            raise TypeError(f"other must be a Drawing, got {other!r:.80}; pass what a picture returns")
         ours, theirs = ([trace.get("type", "scatter") for trace in drawing.data] for drawing in (self, other))
         if ours != theirs:
             raise ValueError(
@@ -159,11 +163,12 @@ class Axis(NamedTuple):
             TypeError: one value, or a text, instead of stops.
             ValueError: no stops, or two with one label.
         """
-        if isinstance(stops, str) or not isinstance(stops, Iterable):
+        scalar("name", name, str)
+        if isinstance(stops, UNORDERED) or not isinstance(stops, Iterable) or getattr(stops, "shape", None) == ():
             raise TypeError(f"the stops of {name} must be a sequence, or label -> value, got {stops!r}; pass a list")
         form, about = _KNOWN.get(name, ("{}", name.replace("_", " ")))
         values = list(stops.values() if isinstance(stops, Mapping) else stops)
-        labels = list(stops) if isinstance(stops, Mapping) else [form.format(text) for text in _told_apart(values)]
+        labels = [*map(str, stops)] if isinstance(stops, Mapping) else [*map(form.format, _told_apart(values))]
         if not values:
             raise ValueError(f"{name} must have at least one stop, got none; pass its values")
         if len(set(labels)) != len(labels):
@@ -225,8 +230,9 @@ def frames(
     if len(axis) != 1:
         raise ValueError(f"frames must have one axis, got {len(axis)}; explorers.explore takes several")
     ((name, stops),) = axis.items()
-    if unknown := {*(start or {})} - {name}:
-        raise ValueError(f"start must name {name}, the axis, got {', '.join(sorted(unknown))}; drop it")
+    start = started(start)
+    if unknown := {*start} - {name}:
+        raise ValueError(f"start must name {name}, the axis, got {', '.join(sorted(map(str, unknown)))}; drop it")
     over = Axis.of(name, stops)
     first = over.position(start[name]) if start else 0
     drawings = [Drawing.of(draw, **{name: value}) for value in over.values]

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from toylib._drawable import powers
 from toylib.figures._drawing import f4
 from toylib.figures.style import DIVERGING, FAINT, LABELS, MUTED, THEME, WIDTH
 
@@ -44,6 +45,7 @@ def log_axis(limits: Sequence[float]) -> dict[str, Any]:
         limits: lowest and highest value, both positive.
     """
     low, high = limits
+    powers(low)  # refuses what is not positive
     factors = (1, 2, 5) if high / low < 300 else (1,)
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks = [(f, k) for k in exponents for f in factors if low * 0.999 <= f * 10.0**k <= high * 1.001]
@@ -62,15 +64,18 @@ def _spelled(factor: int, exponent: int) -> str:
     return f"{factor}·".removeprefix("1·") + f"10<sup>−{-exponent}</sup>"
 
 
+def middle(ends: tuple[float, float], *, log: bool) -> float:
+    """The middle of a stretch, where its name stands; on a logarithmic axis plotly wants a text's power of ten."""
+    return float(np.mean(powers(ends) if log else ends))
+
+
 def around(values: np.ndarray, *, log: bool = False, margin: float = 0.05) -> tuple[float, float]:
     """A range that holds all values, and `margin` times its length more on either side."""
     values = values[np.isfinite(values)] if np.size(values) else values
     if not np.size(values):
         raise ValueError("there must be at least one finite number to draw, got none; leave the curve out")
     low, high = np.min(values), np.max(values)
-    if log and low <= 0:
-        raise ValueError(f"on a logarithmic axis all values must be positive, got {low}; leave it out")
-    low, high = np.log10([low, high]) if log else (low, high)
+    low, high = powers([low, high]) if log else (low, high)
     room = margin * (high - low) if high > low else 20 * (margin or 0.05)  # equal values have no length
     low, high = float(low - room), float(high + room)
     return (10.0**low, 10.0**high) if log else (low, high)
@@ -134,8 +139,8 @@ def heatmap(matrix: np.ndarray, limit: float, **rest: Any) -> dict[str, Any]:
         "z": f4(matrix),
         "x": np.arange(1, matrix.shape[1] + 1),
         "y": np.arange(1, matrix.shape[0] + 1),
-        "zmin": -limit,
-        "zmax": limit,
+        "zmin": -float(limit),
+        "zmax": float(limit),
         "colorscale": DIVERGING,
         "xgap": 1,
         "ygap": 1,
@@ -165,11 +170,9 @@ class Label(NamedTuple):
         last = np.flatnonzero(np.isfinite(y))[-1:]
         if not len(last):
             return cls("", color, 0.0, 0.0)
-        at_x, at_y = x[last][0], y[last][0]
-        if "y" in log and at_y <= 0:
-            raise ValueError(f"on a logarithmic axis a level must be positive, got {at_y} for {text}; leave it out")
-        at_x, at_y = np.log10(at_x) if "x" in log else at_x, np.log10(at_y) if "y" in log else at_y
-        return cls(text, color, float(at_x), float(at_y))
+        at = {"x": x[last][0], "y": y[last][0]}
+        at |= {letter: powers(at[letter], "a level", f" for {text}") for letter in log}
+        return cls(text, color, float(at["x"]), float(at["y"]))
 
 
 def beside(layout: dict[str, Any], labels: Sequence[Label]) -> dict[str, Any]:
@@ -283,13 +286,17 @@ def _ticks(reach: float) -> list[float]:
     return [-far, 0, far]
 
 
-def scene(reach: float, m: int = 3, *, bare: bool = False) -> dict[str, Any]:
-    """Axes and camera of a space, of more dimensions the strongest; if bare without ticks."""
+def scene(reach: float, m: int = 3, *, bare: bool = False, far: float = 1.0) -> dict[str, Any]:
+    """Axes and camera of a space, of more dimensions the strongest; if bare without ticks.
+
+    `far` moves the eye away, which the longer names of more dimensions need in a part of a figure.
+    """
     names = ("h₁", "h₂", "h₃") if m == 3 else ("strongest", "second", "third")
     side = {"range": [-SPACE * reach, SPACE * reach], "tickvals": _ticks(reach), "showticklabels": not bare}
     axes = {f"{x}axis": {**side, "title": {"text": "" if bare else name}} for x, name in zip("xyz", names, strict=True)}
     center = (0, 0, 0) if bare else (0.04, -0.05, -0.14)  # ticks take room below and to the left
     camera = {name: dict(zip("xyz", at, strict=True)) for name, at in (("eye", EYE), ("center", center))}
+    camera["eye"] = {x: far * at for x, at in camera["eye"].items()}
     return {**axes, "aspectmode": "cube", "camera": camera, "uirevision": "camera"}
 
 

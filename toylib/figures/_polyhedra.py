@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from toylib._checks import check_real
-from toylib._drawable import alike, check_sets, checked, picture, room
+from toylib._drawable import alike, check_along, check_sets, checked, picture, room
 from toylib.figures._directions import arrows, directions, grouped, labels, planes
 from toylib.figures._drawing import SILENT, Drawing, at, f4, segments, stroke
 from toylib.figures._layout import (
@@ -122,7 +122,7 @@ def story(
     Raises:
         ValueError: no snapshot was taken at the step; sets that miss a feature; no loss that is above 0.
     """
-    check_sets(sets, run.weights.shape[2])
+    check_along(run, sets)
     if step not in run.steps:
         raise ValueError(f"step must be one of a snapshot, got {step}; take one of run.steps")
     W = run.weights[list(run.steps).index(step)]
@@ -134,7 +134,7 @@ def story(
         raise ValueError("run must have a loss that is finite and above 0, got none; show what has not diverged")
     loss_range = loss_range or (0.5 * float(seen.min()), 1.5 * float(seen[0]))
     # Once the sets have opened, three directions are alike, and which two are the strongest is chance.
-    collapsed = run.steps <= max((phase.last for phase in run.phases if phase.name[0] in "AB"), default=-1)
+    collapsed = run.steps <= max((phase.last for phase in run.phases if phase.name.startswith(("A", "B"))), default=-1)
     shares = {"PCA overlap": (np.where(collapsed, run.overlap, np.nan), INK)}
     shares |= {"energy in sets": (run.within_energy, green), "twist / 60°": (run.twist / 60, pink)}
     losses: _Series = {"model": (run.losses, INK), **twins}
@@ -194,8 +194,8 @@ def branches(W: ArrayLike, sets: Sets, *, height: float, title: str, reach: floa
     notes = [_TREE.text("topology: which columns join, and how far apart")]
     layout = framed(title, 400, showlegend=False, annotations=notes)
     layout |= _TREE.axes(across, axis("distance between branches", (-0.1 * height, height)))
+    limit = room(reach, W)
     if len(W) <= 3:
-        limit = room(reach, W)
         notes.append(_COSINES.text("geometry: where they are", **_ABOVE))
         layout |= {"scene": {**scene(limit), "domain": _SCENE}} if len(W) == 3 else plane(_COSINES, len(W), limit)
         layout["shapes"] = circle(len(W), _COSINES.number)
@@ -223,7 +223,7 @@ def _story_layout(
     margin, m = {"r": 125, "t": _TOP, "b": _BOTTOM}, run.weights.shape[1]
     layout = framed(title, _HEIGHT, margin=margin, showlegend=False, annotations=notes, shapes=shapes)
     if m > 2:
-        layout["scene"] = {**scene(reach, m), "domain": {"x": [0, 0.6], "y": [0.47, 1]}}
+        layout["scene"] = {**scene(reach, m, far=1.3 if m > 3 else 1.0), "domain": {"x": [0, 0.6], "y": [0.47, 1]}}
     else:
         layout |= plane(_PLANE, m, reach)
         shapes += circle(m, _PLANE.number)
@@ -249,7 +249,7 @@ def _story_layout(
         if i % 2 == 0:
             whole = {"x0": begin, "x1": end, "y0": 0, "y1": 1}
             shapes += [band(xref=f"x{n}", yref=f"y{n} domain", **whole) for n, *_ in _PANELS]
-        notes.append(_PANELS[0].text(f"<b>{phase.name[0]}</b>", x=np.log10(begin * end) / 2, xref="x2"))
+        notes.append(_PANELS[0].text(f"<b>{phase.name[:1]}</b>", x=np.log10(begin * end) / 2, xref="x2"))
     return layout
 
 

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from toylib._drawable import checked, picture
+from toylib._checks import check_real
+from toylib._drawable import check_sets, checked, distinct, picture
 from toylib.figures._drawing import Drawing, f4
-from toylib.figures._layout import Label, Panel, around, axis, band, framed, heatmap, level, names, panels
+from toylib.figures._layout import Label, Panel, around, axis, band, framed, heatmap, level, middle, names, panels
 from toylib.figures.style import BACKGROUND, BLUE, BLUE_TINT, FAINT, INK, MUTED, SET_COLORS, SYMBOLS, colors_of
 
 _SHARES, _CURVES = Panel("", (0.0, 1.0), (0.57, 1.0)), Panel("2", (0.0, 1.0), (0.0, 0.47))
@@ -38,6 +39,7 @@ def gallery(samples: Mapping[str, tuple[ArrayLike, Sequence[Sequence[int]]]], *,
     traces, layout = [], framed(title, 480 if len(samples) > 2 else 300, margin={"t": 70}, annotations=[])
     for panel, (name, (values, sets)) in zip(places, samples.items(), strict=True):
         x = checked(f"samples of {name}", values, None, None)
+        check_sets(sets, x.shape[1])
         traces += [
             heatmap(
                 x[:, list(members)].T,
@@ -62,9 +64,8 @@ def gallery(samples: Mapping[str, tuple[ArrayLike, Sequence[Sequence[int]]]], *,
 def spectra(exact: Mapping[str, ArrayLike], measured: Mapping[str, ArrayLike], *, title: str) -> Drawing:
     """Covariance spectra, largest eigenvalue first: closed form as bars, measured as points. name -> (n,) for both."""
     if not exact or exact.keys() != measured.keys():
-        raise ValueError(
-            f"spectra must have the same names, got {', '.join(exact)} and {', '.join(measured)}; pass both of each"
-        )
+        came = " and ".join(", ".join(map(str, names)) for names in (exact, measured))
+        raise ValueError(f"spectra must have the same names, got {came}; pass both of each")
     exact = {name: checked(f"spectrum of {name}", values, None) for name, values in exact.items()}
     measured = {name: checked(f"measured {name}", measured[name], np.size(values)) for name, values in exact.items()}
     largest = around(np.hstack([*exact.values(), *measured.values()]), margin=0)[1]
@@ -86,6 +87,7 @@ def spectra(exact: Mapping[str, ArrayLike], measured: Mapping[str, ArrayLike], *
 @picture
 def matrices(named: Mapping[str, ArrayLike], *, title: str, x_title: str, y_title: str, limit: float = 1.0) -> Drawing:
     """Signed matrices side by side, -limit orange, 0 white, limit blue. name -> (rows, columns)."""
+    check_real("limit", limit, "it is the end of the colours", above=0)
     if not named:
         raise ValueError("there must be at least one matrix, got none; pass name -> matrix")
     traces, layout = [], framed(title, 350, margin={"t": 75}, annotations=[])
@@ -123,11 +125,12 @@ def graded(
     if not (named and len(rows) and len(columns)):
         sizes = f"{len(named)} tables of {len(rows)} rows and {len(columns)} columns"
         raise ValueError(f"there must be at least one table with a number, got {sizes}; pass name -> table")
+    rows, columns = distinct("rows", rows), distinct("columns", columns)
     size, wide = 24 * len(rows), 6.5 * max(map(len, rows))
     height = (size + 34) * len(named) + 121
     traces, layout = [], framed(title, height, margin={"t": 70, "b": 85, "l": round(wide + 45)}, annotations=[])
     look = {"type": "category", "showgrid": False, "linecolor": FAINT}
-    shades = {"x": list(columns), "y": list(rows), "zmin": 0, "colorscale": ((0, BACKGROUND), (1, BLUE_TINT))}
+    shades = {"x": columns, "y": rows, "zmin": 0, "colorscale": ((0, BACKGROUND), (1, BLUE_TINT))}
     shades |= {"showscale": False, "texttemplate": "%{text}", "textfont": {"size": 11, "color": INK}}
     shades["hovertemplate"] = "%{y}, %{x}: %{z:.2f}<extra></extra>"
     gap = 34 / ((size + 34) * len(named) - 34)
@@ -216,15 +219,13 @@ def blocks(
     Raises:
         ValueError: groups that do not add up to k or are empty, limits that do not rise.
     """
-    sizes = np.array([*groups.values()], int)
-    if not (sizes.size and (sizes > 0).all() and limits[0] < limits[1]):
-        raise ValueError(
-            f"groups must have models and limits must rise, got {dict(groups)} and {limits}; leave out what is empty"
-        )
+    sizes, (low, high) = np.array([*groups.values()], int), map(float, limits)
+    if not (sizes.size and (sizes > 0).all()):
+        raise ValueError(f"groups must have models, got {dict(groups)!r:.80}; leave out what is empty")
     z = checked("table", table, sizes.sum(), sizes.sum())
     ends, middles = np.cumsum(sizes), np.cumsum(sizes) - sizes / 2 + 0.5
     scale = {"title": {"text": unit, "side": "right"}, "len": 0.9}
-    colors = {"zmin": limits[0], "zmax": limits[1], "colorscale": ((0, BACKGROUND), (1, BLUE)), "colorbar": scale}
+    colors = {"zmin": low, "zmax": high, "colorscale": ((0, BACKGROUND), (1, BLUE)), "colorbar": scale}
     trace = heatmap(z, 1, **colors, xgap=0, ygap=0)
     side = {"range": [0.5, len(z) + 0.5], "tickvals": f4(middles), "ticktext": list(groups), "showgrid": False}
     line = {"type": "line", "line": {"color": INK, "width": 1}}
@@ -307,9 +308,8 @@ def phase_diagram(
     height = (_CURVES.y[1] - _CURVES.y[0]) * (_HEIGHT - _TOP - _BOTTOM)
     right = {"xref": "x2 domain", "x": 1, "xshift": 6, "yref": "y2"}
     layout["annotations"] = names(ends, heights, height, [0.0] * len(ends), font={"size": 12}, **right)
-    around(np.array([at[0], *np.ravel([*(shaded or {}).values()])]), log=True)  # refuses what is not positive
     for name, stretch in (shaded or {}).items():
-        layout["annotations"].append(_CURVES.text(name, x=float(np.log10(stretch).mean()), xref="x2"))
+        layout["annotations"].append(_CURVES.text(name, x=middle(stretch, log=True), xref="x2"))
     layout["shapes"] = [
         band(x0=first, x1=last, y0=0, y1=1, xref="x2", yref="y2 domain") for first, last in (shaded or {}).values()
     ]

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from itertools import cycle, islice
 from typing import Any
 
+from toylib._drawable import picture
+
 WIDTH = 700
 SET_COLORS = BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 """A feature set keeps its colour in every figure. Source: Okabe and Ito 2008, "Color Universal Design"."""
@@ -101,15 +103,19 @@ THEME: dict[str, Any] = {
 
 
 def inked(color: str, text: str) -> str:
-    """Text in the colour of a mark."""
+    """Text in the colour of a mark; ValueError of one that has none for texts."""
+    if str(color) not in LABELS:
+        raise ValueError(f"color must be one of figures.style that has labels, got {color!r:.80}; try style.BLUE")
     return f"<span style='color: {LABELS[color]}'>{text}</span>"
 
 
+@picture
 def set_colors(sets: Sequence[Sequence[int]]) -> list[str]:
     """A colour for each set, which come again after four; sets of one feature all have the same."""
     return list(islice(cycle([BLUE] if max(map(len, sets), default=1) == 1 else SET_COLORS), len(sets)))
 
 
+@picture
 def colors_of(series: Mapping[str, Any], chosen: Sequence[str] | None = None) -> Sequence[str]:
     """A colour for each of at most five series."""
     colors = (*SET_COLORS, INK)

@@ -18,7 +18,9 @@ class Share(NamedTuple):
 
     @property
     def value(self) -> float:
-        """The share, count / total."""
+        """The share, count / total; ValueError without a case."""
+        if not self.total:
+            raise ValueError("a share must have at least one case, got none; count over more runs")
         return self.count / self.total
 
     def __str__(self) -> str:

@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 TEXT = np.dtype("<U64")  # every string; on disk the width is that of the first batch, and all must fit
+LARGEST = 2**32
+"""Bytes that an array may take in a batch; what is read may be from others, and a small file may declare anything."""
 _MESSAGE = 500  # characters of an error that are recorded
 _TAKEN = ("failed", "marks", "zarr.json")  # the sweep's own result, and what stands beside the results on disk
 
@@ -85,6 +87,14 @@ class _Sending(pickle.Pickler):
         if isinstance(value, type | FunctionType) and value.__module__ == "__main__" and not self.has_main:
             raise _Unknown(f"{value!r:.80}")
         return NotImplemented
+
+
+def check_bytes(name: str, size: int) -> None:
+    """Check what an array takes in a batch, before anything has so many bytes."""
+    if size > LARGEST:
+        raise ValueError(
+            f"{name} must take at most {LARGEST:,} bytes in a batch, got {size:,}; pass a smaller batch or return less"
+        )
 
 
 class Field(NamedTuple):

@@ -5,8 +5,7 @@ time a product of axis values, so that a function may hand its points to `train_
 one chunk of an array on disk.
 """
 
-import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -32,7 +31,7 @@ class Grid:
         Raises:
             TypeError: not a mapping with names for keys; values that are neither numbers nor strings, or a mixture.
             ValueError: no axis; one that has no name for a folder, is empty, not one-dimensional, not finite, or has a
-                value twice.
+                value twice; 2^63 points or more.
         """
         if not isinstance(grid, Mapping) or not all(isinstance(name, str) and name.isidentifier() for name in grid):
             raise TypeError(f"grid must be a dict of names and values, got {grid!r}; try dict(seed=range(8))")
@@ -44,6 +43,8 @@ class Grid:
             with_attrs = isinstance(values, tuple) and len(values) == 2 and isinstance(values[1], Mapping)
             values, attrs[name] = (values[0], dict(values[1])) if with_attrs else (values, {})
             axes[name] = _axis(name, values)
+        if (size := prod(map(len, axes.values()))) >= 2**63:
+            raise ValueError(f"grid must have fewer than 2**63 points, got {size:,}; take fewer values on an axis")
         return cls(axes, attrs)
 
     @property
@@ -67,13 +68,9 @@ class Grid:
             rest //= k  # 1 from the first axis that is cut on
         return shape
 
-    def blocks(self, shape: tuple[int, ...]) -> list[Block]:
+    def blocks(self, shape: tuple[int, ...]) -> "Blocks":
         """The blocks that tile the grid in row-major order; the last along an axis may be shorter."""
-        parts = [
-            [slice(start, min(start + k, length)) for start in range(0, length, k)]
-            for length, k in zip(self.shape, shape, strict=True)
-        ]
-        return list(itertools.product(*parts))
+        return Blocks(self.shape, shape)
 
     def columns(self, block: Block) -> dict[str, np.ndarray]:
         """The points of a block in row-major order: name -> (points,)."""
@@ -83,6 +80,27 @@ class Grid:
     def label(self, block: Block, point: int) -> dict[str, Any]:
         """Coordinates of one point of a block, as Python numbers and strings."""
         return {name: column[point].item() for name, column in self.columns(block).items()}
+
+
+class Blocks(Sequence[Block]):
+    """Blocks of a shape that tile a grid, each made when it is asked for: a short text may declare any number."""
+
+    def __init__(self, lengths: tuple[int, ...], shape: tuple[int, ...]) -> None:
+        """Begin with the lengths of the grid's axes and the shape of a block."""
+        self._lengths, self._shape = lengths, shape
+        self._counts = [len(range(0, length, k)) for length, k in zip(lengths, shape, strict=True)]
+
+    def __len__(self) -> int:
+        """Number of blocks."""
+        return prod(self._counts)
+
+    def __getitem__(self, number: Any) -> Any:
+        """The block of a number."""
+        number, parts = range(len(self))[number], ()
+        for length, k, count in zip(*map(reversed, (self._lengths, self._shape, self._counts)), strict=True):
+            number, at = divmod(number, count)
+            parts = (slice(at * k, min(at * k + k, length)), *parts)
+        return parts
 
 
 def extent(block: Block) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from toylib._reach import name_of, reached
+from toylib.sweeps._batches import check_bytes
 from toylib.sweeps._grids import Grid
 
 FORMAT = 1
@@ -48,6 +49,15 @@ def identity(function: Callable, grid: Grid, fixed: Mapping[str, Any], *, strict
         "texts": texts,
         "values": dict(_described(values)),
     }
+
+
+def grid_of(identity: Mapping[str, Any]) -> Grid:
+    """The grid of a sweep from its description; whatever is raised if it is none, or takes too much room."""
+    axes = {}
+    for name, axis in identity["grid"].items():
+        check_bytes(name, len(axis["values"]) * np.dtype(axis["dtype"]).itemsize)
+        axes[name] = np.array(axis["values"], axis["dtype"]), axis["attrs"]
+    return Grid.of(axes)
 
 
 def _described_or_text(name: str, value: Any) -> Any:

@@ -21,17 +21,19 @@ import time
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
+from math import prod
 from pathlib import Path
 from typing import IO, Any
 
+import numcodecs
 import numpy as np
 import xarray as xr
 import zarr
 
 from toylib._locks import ALONE, SHARED, lock, scratch
-from toylib.sweeps._batches import Computed, Field
-from toylib.sweeps._grids import Grid
-from toylib.sweeps._identity import FORMAT
+from toylib.sweeps._batches import Computed, Field, check_bytes, check_names
+from toylib.sweeps._grids import Grid, extent
+from toylib.sweeps._identity import FORMAT, grid_of
 from toylib.sweeps._sweep import Mark, Sweep, check_kind
 
 _CODECS = (zarr.codecs.ZstdCodec(level=1), zarr.codecs.Crc32cCodec())
@@ -48,11 +50,13 @@ class Store(Sweep):
     def __init__(self, path: Path) -> None:
         """Read what the sweep is and which batches are done."""
         try:
-            self._group = zarr.open_group(path, mode="r+", zarr_format=3)
+            self._group = zarr.open_group(path, mode="r+", zarr_format=3, use_consolidated=False)
             identity: Any = self._group.attrs["sweep"]
             if identity["format"] == FORMAT:
-                grid = {name: (np.array(a["values"], a["dtype"]), a["attrs"]) for name, a in identity["grid"].items()}
-                super().__init__(identity, Grid.of(grid), tuple(identity["block"]))
+                grid, shape = grid_of(identity), tuple(identity["block"])
+                if grid.block(prod(shape)) != shape:
+                    raise ValueError(f"batches of shape {shape} in a grid of {grid.shape}")
+                super().__init__(identity, grid, shape)
         except Exception as error:  # whatever becomes of a damaged or foreign file
             raise ValueError(f"{path} must be the store of a sweep, got {error!r}; name another path") from error
         if identity["format"] != FORMAT:
@@ -138,6 +142,7 @@ class Store(Sweep):
             try:
                 self._open(name)  # another process has made it
             except Exception:  # there is none, or what was left of one by a kill or by damage
+                check_bytes(name, prod(self.shape) * field.values[0].nbytes)
                 shutil.rmtree(self.path / name, ignore_errors=True)
                 _create_array(
                     self._group,
@@ -157,12 +162,10 @@ class Store(Sweep):
     def _open(self, name: str) -> None:
         """Open the array of a result; whatever zarr raises if it is not there or damaged."""
         array: Any = self._group[name]
-        own = len(self.grid.shape)
-        dims = array.metadata.dimension_names
-        if (*array.shape[:own], *array.chunks[:own], *dims[:own]) != (*self.grid.shape, *self.shape, *self.grid.axes):
-            raise ValueError(f"{name} is over other axes than the sweep")
+        _check_array(name, array, self.grid.shape, self.shape, tuple(self.grid.axes))
+        own = len(self.shape)
         self._arrays[name] = array.with_config(_CONFIG)
-        self._kinds[name] = array.dtype.str, array.shape[own:], tuple(dims[own:])
+        self._kinds[name] = array.dtype.str, array.shape[own:], tuple(array.metadata.dimension_names[own:])
 
     def _write_mark(self, number: int, mark: Mark) -> None:
         folder = self._folder(number)
@@ -179,11 +182,10 @@ class Store(Sweep):
         file = self._folder(number) / "zarr.json"
         try:
             attributes = json.loads(file.read_text(encoding="utf-8"))["attributes"]
-            failures = [(int(at), str(text)) for at, text in attributes["failures"]]
-            self.marks[number] = Mark(tuple(attributes["variables"]), failures)
+            self.marks[number] = Mark.of(attributes, prod(extent(self.blocks[number])))
         except FileNotFoundError:
             pass
-        except (ValueError, KeyError, TypeError):
+        except Exception:  # whatever becomes of what we have not written
             self._unreadable.append(number)
 
     def damaged(self) -> list[tuple[str, int | None]]:
@@ -200,7 +202,13 @@ class Store(Sweep):
 
     def _holds_axis(self, name: str) -> bool:
         try:
-            return np.array_equal(np.asarray(self._group[name]), self.grid.axes[name])
+            array: Any = self._group[name]
+            values = self.grid.axes[name]
+            _check_array(name, array, values.shape, values.shape, (name,))
+            if array.ndim > 1 or array.dtype != values.dtype:
+                return False
+            _check_chunk(self.path / name / array.metadata.encode_chunk_key((0,)), array)
+            return np.array_equal(np.asarray(array), values)
         except Exception:  # whatever zarr makes of damaged metadata or bytes
             return False
 
@@ -210,7 +218,7 @@ class Store(Sweep):
                 return f"{name}/zarr.json"
             chunk = self._chunk(name, number)
             try:
-                chunk.stat()  # zarr would read a missing chunk as fill values
+                _check_chunk(chunk, self._arrays[name])
                 self._arrays[name][self.blocks[number]]
             except Exception:  # whatever a codec makes of damaged bytes
                 return str(chunk.relative_to(self.path))
@@ -243,12 +251,13 @@ class Store(Sweep):
 
     def _chunk(self, name: str, number: int) -> Path:
         at = [part.start // k for part, k in zip(self.blocks[number], self.shape, strict=True)]
-        return self.path.joinpath(name, "c", *map(str, at), *["0"] * (self._arrays[name].ndim - len(at)))
+        more = [0] * (self._arrays[name].ndim - len(at))
+        return self.path / name / self._arrays[name].metadata.encode_chunk_key((*at, *more))
 
 
 def about_of(file: Path) -> Any:
     """The attribute "sweep" of a group's metadata, by which we know our own; None for any other file."""
-    with suppress(OSError, ValueError, KeyError, TypeError):
+    with suppress(Exception):  # whatever becomes of a foreign file
         return json.loads(file.read_text(encoding="utf-8"))["attributes"]["sweep"]
     return None
 
@@ -273,6 +282,24 @@ def alone(path: Path) -> IO:
 def _create_axis(group: zarr.Group, grid: Grid, name: str) -> None:
     values = grid.axes[name]
     _create_array(group, name, (name,), grid.attrs[name], data=values, chunks=values.shape)
+
+
+def _check_array(name: str, array: Any, shape: tuple[int, ...], chunks: tuple[int, ...], dims: tuple[str, ...]) -> None:
+    """Check that an array declares what we write for these axes, perhaps with more behind, in chunks that we read."""
+    about, more = array.metadata, array.shape[len(shape) :]
+    declared = array.shape, array.chunks, about.dimension_names[: len(dims)], [type(codec) for codec in about.codecs]
+    if declared != ((*shape, *more), (*chunks, *more), dims, [zarr.codecs.BytesCodec, *map(type, _CODECS)]):
+        raise ValueError(f"{name} must be over the axes of the sweep, one chunk a batch, got {declared}")
+    check_names("the name of an axis", about.dimension_names)
+    check_bytes(name, prod(array.chunks) * array.dtype.itemsize)
+
+
+def _check_chunk(file: Path, array: Any) -> None:
+    """Check that a chunk is there, which zarr would read as fill values, and unpacks to no more than it should."""
+    room = np.empty(prod(array.chunks) * array.dtype.itemsize, np.uint8)
+    with file.open("rb") as opened:
+        packed = opened.read(2 * room.size + 128)  # more than there is if nothing can be compressed
+    numcodecs.Zstd().decode(packed[:-4], room)  # the checksum behind is zarr's to compare
 
 
 def _create_array(group: zarr.Group, name: str, dims: tuple[str, ...], attrs: dict, **options: Any) -> None:

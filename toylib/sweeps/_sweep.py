@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import xarray as xr
 
-from toylib.sweeps._batches import Computed, Field
+from toylib.sweeps._batches import Computed, Field, check_names
 from toylib.sweeps._grids import Grid, extent
 
 
@@ -15,6 +15,15 @@ class Mark(NamedTuple):
 
     variables: tuple[str, ...]
     failures: list[tuple[int, str]]
+
+    @classmethod
+    def of(cls, attributes: Mapping[str, Any], points: int) -> "Mark":
+        """The mark of a batch of so many points from its attributes; whatever is raised if they are none."""
+        *results, last = attributes["variables"]
+        check_names("the name of a result", results)  # which are folders on disk
+        if last != "failed":
+            raise ValueError(f"the last variable must be failed, got {last}")
+        return cls((*results, last), [(range(points)[at], str(text)) for at, text in attributes["failures"]])
 
 
 def check_kind(name: str, kind: tuple, field: Field) -> None:
