@@ -301,7 +301,7 @@ SCHEDULE = optax.linear_schedule(0.1, 0.0, 10)
 INSIDE_OF_ONE = (
     "pass a schedule inside of a ready-made optimizer, such as optimizer=optax.adam(schedule), and no learning_rate"
 )
-DRAWN = f"by the numbers drawn for a sample, got {2**29}; draw several batches, each with a key of its own"
+DRAWN = f"by the numbers drawn for a sample, got {2**28}; draw several batches, each with a key of its own"
 SHARE = "it is the share of attacked samples in the loss"
 ONE = "pass one number for the whole call"
 BEYOND = "sort them, and drop repeats and what is beyond"

@@ -219,7 +219,7 @@ def blocks(
     Raises:
         ValueError: groups that do not add up to k or are empty, limits that do not rise.
     """
-    sizes, (low, high) = np.array([*groups.values()], int), map(float, limits)
+    sizes, (low, high) = np.array([*groups.values()], int), limits
     if not (sizes.size and (sizes > 0).all()):
         raise ValueError(f"groups must have models, got {dict(groups)!r:.80}; leave out what is empty")
     z = checked("table", table, sizes.sum(), sizes.sum())
