@@ -3,10 +3,12 @@
 The reference design: n = 100, m = 20, a model trained at 1/p = 10, norm 0.1 E‖x‖; 40 steps from 13 starts.
 Inputs are attacked 16 at a time, in a thread for each core, as docs/speed.md says.
 
-- *foolbox*: its L2 PGD with as many steps from one random start, on the same loss; its time and its search are repeated
-  13 times, and the best of 13 counts.
-- *PyTorch*: the search of `pgd` batched over starts and inputs, with autograd, and as fast as we could write it
-  (benchmarks/peers.py); it takes `make bench-peers`. All inputs have the same random starts, as those of `pgd`.
+All are measured one after the other in each of some rounds; medians count.
+
+- *foolbox*: its L2 PGD with as many steps from one random start, on the same loss, 13 times; the best of 13 counts.
+- *PyTorch*: the search of `pgd` batched over starts and inputs, *plain* with autograd, and *compiled*, as fast as we
+  could write it, with all that made `pgd` fast (benchmarks/peers.py); it takes `make bench-peers`. All inputs have the
+  same random starts, as those of `pgd`.
 - *products*, the limit: one product forward and one back, of the m coordinates that the model sees, for each step and
   start, at the rate of large matrices.
 - *gain*: the mean over inputs of what the attack adds to the error, beside that of `pgd`, whose starts are others.
@@ -17,6 +19,7 @@ certificate leaves open, as a share of the upper bound.
 With the peers the table is stored in docs/speed.json.
 """
 
+import time
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -25,18 +28,18 @@ from importlib.metadata import version
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from benchmarks._peers import Peers, peers
-from benchmarks._timing import keep, machine, matmul_rate, seconds
+from benchmarks._timing import keep, machine, matmul_rate, spread
 from toylib.attacks import analytic, error, latent, pgd, worst_case
 from toylib.features import Independent
 from toylib.model import Params
 from toylib.training import train
 from toylib.training._parts import cores
 
-SAMPLES, STEPS, STARTS, S = 1000, 40, 13, 0.9
+SAMPLES, STEPS, STARTS, S, ROUNDS = 1000, 40, 13, 0.9, 7
+FLIPPED = {"median": "median", "low": "high", "high": "low"}  # the longest time is the lowest rate
 BATCH = 16  # inputs at a time: with their starts a product large enough to be fast, and few enough for the cache
 
 
@@ -49,20 +52,36 @@ def train_points(n: int, m: int) -> tuple[Params, jax.Array, float]:
     return run.params, x, float(0.1 * features.mean_norm(S))
 
 
-def each(attack: Callable, x: jax.Array, batch: int) -> tuple[float, jax.Array]:
-    """Seconds of an attack on all inputs, and what it returns."""
+Contender = Callable[[], tuple[float, jax.Array]]
+"""Attacks all inputs once; the seconds that took, and what it found."""
+
+
+def each(attack: Callable, x: jax.Array, batch: int) -> Contender:
+    """An attack on so many inputs at a time, in a thread for each core."""
     attacked = jax.jit(lambda part: jax.lax.map(attack, part, batch_size=batch))
     parts = jnp.array_split(x, cores())
 
-    def run() -> list:
+    def run() -> tuple[float, jax.Array]:
+        begin = time.perf_counter()
         with ThreadPoolExecutor(len(parts)) as executor:
-            return list(executor.map(lambda part: jax.block_until_ready(attacked(part)), parts))
+            found = list(executor.map(lambda part: jax.block_until_ready(attacked(part)), parts))
+        return time.perf_counter() - begin, jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *found)
 
-    return seconds(run), jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *run())
+    return run
 
 
-def foolbox_pgd(params: Params, x: jax.Array, radius: float) -> tuple[float, jax.Array]:
-    """Seconds of foolbox's L2 PGD from one random start, times 13, and the best of 13 attacks on each input."""
+def in_rounds(contenders: dict[str, Contender]) -> tuple[dict[str, dict[str, float]], dict[str, jax.Array]]:
+    """Seconds of each, in rounds in which all have a turn, and what each finds at first, which compiles."""
+    found = {name: run()[1] for name, run in contenders.items()}
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(ROUNDS):
+        for name, run in contenders.items():
+            times[name].append(run()[0])
+    return {name: spread(each) for name, each in times.items()}, found
+
+
+def foolbox_pgd(params: Params, x: jax.Array, radius: float) -> Contender:
+    """The best of 13 attacks on each input by foolbox's L2 PGD, each from one random start."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import eagerpy as ep
@@ -79,56 +98,86 @@ def foolbox_pgd(params: Params, x: jax.Array, radius: float) -> tuple[float, jax
     model = foolbox.JAXModel(reconstruct, bounds=(-1e3, 1e3))
     attack = Attack(rel_stepsize=0.1, steps=STEPS, random_start=True)
     criterion = foolbox.criteria.Misclassification(jnp.zeros(len(x), int))
-    found = [attack.run(model, x, criterion, epsilon=radius) - x for _ in range(STARTS)]
-    errors = jnp.stack([jax.vmap(partial(error, params))(x, delta) for delta in found])
-    best = jnp.stack(found)[errors.argmax(0), jnp.arange(len(x))]
-    return STARTS * seconds(lambda: attack.run(model, x, criterion, epsilon=radius)), best
+
+    def run() -> tuple[float, jax.Array]:
+        begin = time.perf_counter()
+        found = jnp.stack([attack.run(model, x, criterion, epsilon=radius) - x for _ in range(STARTS)])
+        errors = jax.vmap(jax.vmap(partial(error, params)), (None, 0))(x, found)
+        best = jax.block_until_ready(found[errors.argmax(0), jnp.arange(len(x))])
+        return time.perf_counter() - begin, best
+
+    return run
 
 
-def searched(found: Peers, mode: str, params: Params, x: jax.Array, radius: float) -> tuple[float, np.ndarray]:
-    """Seconds of the search in PyTorch, the least of three, and its attacks."""
+def searched(found: Peers, mode: str, params: Params, x: jax.Array, radius: float) -> Contender:
+    """The search in PyTorch."""
     request = {"do": "search", "mode": mode, "steps": STEPS, "restarts": STARTS - 3, "seed": 0, "radius": radius}
-    runs = [found.ask(request, W=params.W, b=params.b, x=x) for _ in range(3)]
-    took, end = min(runs, key=lambda run: run[0])
-    return took, end["delta"]
+
+    def run() -> tuple[float, jax.Array]:
+        took, end = found.ask(request, W=params.W, b=params.b, x=x)
+        return took, jnp.asarray(end["delta"])
+
+    return run
+
+
+def table(params: Params, x: jax.Array, radius: float, limit: float, found: Peers | None) -> dict[str, dict]:
+    """Print the searches, and return their seconds and gains."""
+    key = jax.random.key(2)
+    runs = {"foolbox, best of 13": foolbox_pgd(params, x, radius)}
+    for mode in ("plain", "compiled") if found else ():
+        runs[f"PyTorch, {mode}"] = searched(found, mode, params, x, radius)
+    runs["pgd"] = each(lambda v: pgd(params, v, radius, key=key), x, BATCH)
+    runs["latent"] = each(lambda v: latent(params, v, radius, key=key), x, BATCH)
+    runs["analytic, ±"] = each(lambda v: analytic(params, v, radius, signs="±"), x, BATCH)
+    times, deltas = in_rounds(runs)
+    clean = jax.vmap(partial(error, params))(x, 0 * x)
+    gains = {name: float((jax.vmap(partial(error, params))(x, d) - clean).mean()) for name, d in deltas.items()}
+    print(f"  {'':24}{'inputs a second':>30}{'time, of pgd':>14}{'of the products':>17}{'gain, of pgd':>14}")
+    rows = {}
+    for name, took in times.items():
+        row = {
+            "inputs": {what: SAMPLES / took[other] for what, other in FLIPPED.items()},
+            "time": took["median"] / times["pgd"]["median"],
+            "of_products": took["median"] / limit,
+            "gain": gains[name] / gains["pgd"],
+        }
+        rows[name] = row
+        inputs = "{median:,.0f} [{low:,.0f}, {high:,.0f}]".format(**row["inputs"])
+        print(f"  {name:24}{inputs:>30}{row['time']:14.2f}{row['of_products']:17.1f}{row['gain']:14.4f}")
+    return rows
 
 
 def main() -> None:
     """Print the table; with the peers, store it."""
-    about = machine() | {"samples": SAMPLES, "steps": STEPS, "starts": STARTS}
+    about = machine() | {"samples": SAMPLES, "steps": STEPS, "starts": STARTS, "rounds": ROUNDS}
     about["versions"]["foolbox"] = version("foolbox")
     params, x, radius = train_points(100, 20)
-    key, rate = jax.random.key(2), matmul_rate()
+    rate = matmul_rate()
     limit = SAMPLES * STEPS * STARTS * 2 * 2 * params.W.size / rate
-    runs = {"foolbox, best of 13": foolbox_pgd(params, x, radius)}
-    with peers() as found:
-        if found:
-            about["versions"]["torch"] = found.version
-        for mode in ("plain", "compiled") if found else ():
-            runs[f"PyTorch, {mode}"] = searched(found, mode, params, x, radius)
-    runs["pgd"] = each(lambda v: pgd(params, v, radius, key=key), x, BATCH)
-    runs["latent"] = each(lambda v: latent(params, v, radius, key=key), x, BATCH)
-    runs["analytic, ±"] = each(lambda v: analytic(params, v, radius, signs="±"), x, BATCH)
-    clean = jax.vmap(partial(error, params))(x, 0 * x)
-    gains = {name: jax.vmap(partial(error, params))(x, jnp.asarray(d)) - clean for name, (_, d) in runs.items()}
-    ours, best = runs["pgd"][0], gains["pgd"].mean()
     print(f"attacks, n = 100, m = 20, {STEPS} steps from {STARTS} starts; products run at {rate / 1e9:.0f} GFLOP/s")
-    print(f"  {'':24}{'inputs a second':>16}{'time, of pgd':>14}{'of the products':>17}{'gain, of pgd':>14}")
-    searches, certificates = {}, {}
-    for name, (took, _) in runs.items():
-        gain = float(gains[name].mean() / best)
-        searches[name] = {"inputs": SAMPLES / took, "time": took / ours, "of_products": took / limit, "gain": gain}
-        print(f"  {name:24}{SAMPLES / took:16,.0f}{took / ours:14.2f}{took / limit:17.1f}{gain:14.4f}")
-    print(f"  {'':24}{'inputs a second':>16}{'time, of pgd':>14}{'left open':>17}")
+    with peers() as found:
+        searches = table(params, x, radius, limit, found)
+    print(f"  {'':24}{'inputs a second':>30}{'time, of pgd':>14}{'left open':>17}")
+    key, certificates = jax.random.key(2), {}
     for n, m in ((6, 2), (6, 3), (100, 20)):
         params, x, radius = train_points(n, m)
-        search, _ = each(lambda v, p=params, r=radius: pgd(p, v, r, key=key), x, BATCH)
-        bracket, (low, high) = each(partial(worst_case, params, radius=radius), x, 1)
-        width = jnp.mean((high - low) / jnp.maximum(high, 1e-12))
-        row = {"inputs": SAMPLES / bracket, "time": bracket / search, "open": float(width)}
+        runs = {
+            "pgd": each(lambda v, p=params, r=radius: pgd(p, v, r, key=key), x, BATCH),
+            "bounds": each(partial(worst_case, params, radius=radius), x, 1),
+        }
+        times, ends = in_rounds(runs)
+        low, high = ends["bounds"]
+        took, width = times["bounds"], jnp.mean((high - low) / jnp.maximum(high, 1e-12))
+        row = {
+            "inputs": {what: SAMPLES / took[other] for what, other in FLIPPED.items()},
+            "time": took["median"] / times["pgd"]["median"],
+            "open": float(width),
+        }
         certificates[f"worst_case, n = {n}, m = {m}"] = row
-        print(f"  {f'worst_case, m = {m}':24}{SAMPLES / bracket:16,.0f}{bracket / search:14.2f}{width:17.1e}")
-    if "torch" in about["versions"]:
+        inputs = "{median:,.0f} [{low:,.0f}, {high:,.0f}]".format(**row["inputs"])
+        print(f"  {f'worst_case, m = {m}':24}{inputs:>30}{row['time']:14.2f}{width:17.1e}")
+    if found:
+        about["versions"]["torch"] = found.version
         keep("attacks", about | {"gflops": rate / 1e9, "searches": searches, "certificates": certificates})
 
 

@@ -18,7 +18,7 @@ def training(stored: Mapping[str, Any]) -> list[str]:
     rows = []
     for size, row in stored["microseconds"].items():
         ours = row["toylib"]["median"]
-        cells = {what: "{median:,.4g} ({low:,.4g} to {high:,.4g})".format(**each) for what, each in row.items()}
+        cells = {what: _range(each) for what, each in row.items()}
         for what in ("plain", "compiled"):
             cells[what] += f", {row[what]['median'] / ours:.1f}×"
         cells["toylib"] += f", {ours / row['products']['median']:.2f} of its products"
@@ -34,16 +34,16 @@ def attacks(stored: Mapping[str, Any]) -> list[str]:
     """Inputs attacked a second, and the bounds of the worst case, which `python -m benchmarks.attacks` stores."""
     header = ("n = 100, m = 20", "inputs a second", "time, of pgd", "time, of the products", "gain, of pgd")
     searches = [
-        (name, f"{row['inputs']:,.0f}", f"{row['time']:.2f}", f"{row['of_products']:.1f}", f"{row['gain']:.4f}")
+        (name, _range(row["inputs"]), f"{row['time']:.2f}", f"{row['of_products']:.1f}", f"{row['gain']:.4f}")
         for name, row in stored["searches"].items()
     ]
     certificates = [
-        (name, f"{row['inputs']:,.0f}", f"{row['time']:.2f}", f"{row['open']:.1e}")
+        (name, _range(row["inputs"]), f"{row['time']:.2f}", f"{row['open']:.1e}")
         for name, row in stored["certificates"].items()
     ]
     said = (
         f"{stored['samples']:,} inputs, {stored['steps']} steps from {stored['starts']} starts; products run at "
-        f"{stored['gflops']:.0f} GFLOP/s."
+        f"{stored['gflops']:.0f} GFLOP/s. Medians of {stored['rounds']} rounds and their range."
     )
     return [
         *table(header, searches),
@@ -64,6 +64,11 @@ def first_use(stored: Mapping[str, Any]) -> list[str]:
         numbers = str(found["programs"]), str(sum(found["twice"].values())), f"{found['cache_mib']:.1f}"
         rows.append((name, *times, *numbers))
     return [*table(header, rows), "", f"{_conditions(stored)} In brackets, of it compiling, or reading the cache."]
+
+
+def _range(found: Mapping[str, float]) -> str:
+    """The median, and in brackets the range."""
+    return "{median:,.4g} ({low:,.4g} to {high:,.4g})".format(**found)
 
 
 def _conditions(stored: Mapping[str, Any]) -> str:
