@@ -1,6 +1,7 @@
 """The tables of docs/speed.md, from docs/speed.json; every part says on what and when it was measured."""
 
 from collections.abc import Mapping
+from math import log10
 from typing import Any
 
 from lists import table
@@ -67,8 +68,11 @@ def first_use(stored: Mapping[str, Any]) -> list[str]:
 
 
 def _range(found: Mapping[str, float]) -> str:
-    """The median, and in brackets the range."""
-    return "{median:,.4g} ({low:,.4g} to {high:,.4g})".format(**found)
+    """The median, and in brackets the range, with four digits, or those before the point."""
+    median, low, high = (
+        f"{found[what]:,.{max(0, 3 - int(log10(found[what])))}f}" for what in ("median", "low", "high")
+    )
+    return f"{median} ({low} to {high})"
 
 
 def _conditions(stored: Mapping[str, Any]) -> str:
