@@ -1,7 +1,6 @@
 """The tables of docs/speed.md, from docs/speed.json; every part says on what and when it was measured."""
 
 from collections.abc import Mapping
-from math import log10
 from typing import Any
 
 from lists import table
@@ -68,11 +67,9 @@ def first_use(stored: Mapping[str, Any]) -> list[str]:
 
 
 def _range(found: Mapping[str, float]) -> str:
-    """The median, and in brackets the range, with four digits, or those before the point."""
-    median, low, high = (
-        f"{found[what]:,.{max(0, 3 - int(log10(found[what])))}f}" for what in ("median", "low", "high")
-    )
-    return f"{median} ({low} to {high})"
+    """The median, and in brackets the range, with four digits or all before the point."""
+    each = {what: f"{value:,.0f}" if value >= 1000 else f"{value:.4g}" for what, value in found.items()}
+    return "{median} ({low} to {high})".format(**each)
 
 
 def _conditions(stored: Mapping[str, Any]) -> str:

@@ -260,12 +260,17 @@ def test_the_table_of_times_says_what_is_stored():
         "1.7 (1.5 to 45)",
     ]
     assert lines[4].startswith("P, 3 cores; jax 9; 2026-01-02. Medians of 5 rounds")
-    search = {"inputs": 1234.5, "time": 2.0, "of_products": 3.25, "gain": 0.98765}
-    bounds = {"inputs": 99.6, "time": 30.25, "open": 0.0123}
+    search = {
+        "inputs": {"median": 1234.5, "low": 987.65, "high": 45678.9},
+        "time": 2.0,
+        "of_products": 3.25,
+        "gain": 0.98765,
+    }
+    bounds = {"inputs": each | {"median": 39.68}, "time": 30.25, "open": 0.0123}
     about |= {"samples": 1000, "steps": 40, "starts": 13, "gflops": 149.6}
     lines = times.attacks(about | {"searches": {"pgd": search}, "certificates": {"exact": bounds}})
-    assert lines[2] == "| pgd | 1,234 | 2.00 | 3.2 | 0.9877 |"
-    assert lines[6] == "| exact | 100 | 30.25 | 1.2e-02 |"
+    assert lines[2] == "| pgd | 1,234 (987.6 to 45,679) | 2.00 | 3.2 | 0.9877 |"
+    assert lines[6] == "| exact | 39.68 (1.5 to 45) | 30.25 | 1.2e-02 |"
     assert lines[8].startswith("P, 3 cores; jax 9; 2026-01-02. 1,000 inputs, 40 steps from 13 starts; ")
     took = {"figure": 4.94, "figure_compiling": 2.5, "all": 26.8, "all_compiling": 19.5}
     again = {"figure": 3.14, "figure_compiling": 0.5, "all": 10.9, "all_compiling": 3.5}
