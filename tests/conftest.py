@@ -82,7 +82,7 @@ def site() -> Path:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         for old in (path for path in kept.iterdir() if not path.name.startswith(name)):
-            shutil.rmtree(old)
+            shutil.rmtree(old, ignore_errors=True)  # another may do so too
         with suppress(OSError):
             own.rename(kept / name)
     return kept / name / "site"
