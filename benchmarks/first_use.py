@@ -109,7 +109,10 @@ def picture(stored: dict[str, Any]) -> "go.Figure":
     layout = {"template": THEME, "width": WIDTH, "height": 480, "legend": legend, "barmode": "stack", **title}
     figure = go.Figure(layout=layout | {"margin_t": 75, "margin_l": 280, "bargap": 0.25})
     y = [[name for name, _ in rows], [ways[way] for _, way in rows]]
-    for name, seconds, color in (("compiling, or reading what is kept", compiling, ORANGE), ("the rest", rest, BLUE)):
+    for name, seconds, color in (
+        ("tracing and compiling, or reading what is kept", compiling, ORANGE),
+        ("the rest", rest, BLUE),
+    ):
         figure.add_bar(x=seconds, y=y, name=name, marker_color=color, orientation="h")
     figure.update_xaxes(title_text=f"seconds, on {stored['cores']} cores", rangemode="tozero")
     return figure

@@ -88,7 +88,7 @@ class Size(NamedTuple):
 SIZES = {
     "n = 6, m = 3, two sets, 64 models": Size(Correlated(2, 3), 3, np.array([0.9]), 64, 4000, 150),
     "n = 100, m = 20, ten densities": Size(Independent(100), 20, RANGE, 1, 400, 60),
-    "n = 400, m = 30, twenty densities": Size(Independent(400), 30, np.repeat(RANGE, 2), 1, 80, 8),
+    "n = 400, m = 30, two models at ten densities": Size(Independent(400), 30, np.repeat(RANGE, 2), 1, 80, 8),
 }
 
 

@@ -63,7 +63,11 @@ def first_use(stored: Mapping[str, Any]) -> list[str]:
         times = [f"{way[to]:.1f} ({way[f'{to}_compiling']:.1f})" for to in ("figure", "all") for way in starts]
         numbers = str(found["programs"]), str(sum(found["twice"].values())), f"{found['cache_mib']:.1f}"
         rows.append((name, *times, *numbers))
-    return [*table(header, rows), "", f"{_conditions(stored)} In brackets, of it compiling, or reading the cache."]
+    return [
+        *table(header, rows),
+        "",
+        f"{_conditions(stored)} In brackets, of it tracing, lowering, and compiling or reading the cache.",
+    ]
 
 
 def _range(found: Mapping[str, float]) -> str:

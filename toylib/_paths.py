@@ -5,7 +5,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # of more than one letter before the colon, which are drives
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/|.*::")  # of two letters or more before the colon, unlike drives
+"""An address, or several joined by two colons, as fsspec has them, which would read any path with these so."""
 
 
 def checked_path(name: str, value: Any, *, write: bool = False) -> Path:
@@ -18,7 +19,7 @@ def checked_path(name: str, value: Any, *, write: bool = False) -> Path:
 
     Raises:
         TypeError: neither a string nor a path.
-        ValueError: an address such as s3://bucket/x, or a path that cannot be there.
+        ValueError: an address such as s3://bucket/x, two colons in a row, or a path that cannot be there.
     """
     if not isinstance(value, str | os.PathLike) or isinstance(os.fspath(value), bytes):
         raise TypeError(f"{name} must be a path, got {value!r}; pass a string or a pathlib.Path")

@@ -737,6 +737,8 @@ LARGE = [
     ("value/zarr.json", 30, partial(declare, chunk_grid=chunks(2, 5, 2**30))),
     ("value/zarr.json", 30, partial(declare, codecs=[{"name": "bytes"}, {"name": "gzip"}])),
     ("table/zarr.json", 30, partial(declare, dimension_names=["name", "seed", "S", "step", None])),
+    ("table/zarr.json", 30, partial(declare, dimension_names=["name", "seed", "S", "step", "step"])),
+    ("value/zarr.json", 30, lambda path: path.write_text(path.read_text().replace('"little"', '"big"'))),
     ("word/zarr.json", 30, partial(declare, data_type={"configuration": {"length_bytes": 2**30}})),
     ("seed/zarr.json", 0, partial(declare, shape=[2**34], chunk_grid=chunks(2**34))),
     ("marks/1/zarr.json", 15, partial(declare, attributes={"variables": ["../value", "failed"]})),

@@ -223,6 +223,8 @@ HERE = "store must be on a file system of this machine, got the address '{}'; na
         ("s3://bucket/x", ValueError, HERE.format("s3://bucket/x")),
         ("memory://x", ValueError, HERE.format("memory://x")),
         (Path("gs://bucket/x"), ValueError, HERE.format("gs:/bucket/x")),
+        ("a::b", ValueError, HERE.format("a::b")),
+        (Path("simplecache::x"), ValueError, HERE.format("simplecache::x")),
         ("", ValueError, "store must be a path that can be there, got '': an empty name; name another"),
         ("a" * 300, ValueError, "store must be a path that can be there, got 'aaa"),
         ("a\0b", ValueError, "store must be a path that can be there, got 'a"),

@@ -179,7 +179,8 @@ def ascend(
         y, slope, best, highest = state
         y = project(y + 2 * (1 - t / n_steps) * unit(slope))
         error, slope = errors(y), slopes(y)  # together, because they have the pre-activations in common
-        return y, slope, jnp.where((error > highest)[:, None], y, best), jnp.maximum(highest, error)
+        # A slope beyond single precision, as of an extreme smoothing, ends its start at the best so far.
+        return y, slope, jnp.where((error > highest)[:, None], y, best), jnp.fmax(highest, error)
 
     *_, best, highest = jax.lax.fori_loop(0, n_steps, step, (y, slopes(y), y, errors(y)))
     first = highest.argmax()
