@@ -286,17 +286,13 @@ def _create_axis(group: zarr.Group, grid: Grid, name: str) -> None:
 
 def _check_array(name: str, array: Any, shape: tuple[int, ...], chunks: tuple[int, ...], dims: tuple[str, ...]) -> None:
     """Check that an array declares what we write for these axes, perhaps with more behind, in chunks that we read."""
-    about, more = array.metadata, array.shape[len(shape) :]
-    first, *rest = about.codecs
-    endian = getattr(first, "endian", None)  # none where an element is a byte
-    declared = array.shape, array.chunks, about.dimension_names[: len(dims)], tuple(map(type, rest))
-    if declared != ((*shape, *more), (*chunks, *more), dims, tuple(map(type, _CODECS))):
+    about, names, more = array.metadata, array.metadata.dimension_names, array.shape[len(shape) :]
+    declared = array.shape, array.chunks, names[: len(dims)], [type(codec) for codec in about.codecs]
+    if declared != ((*shape, *more), (*chunks, *more), dims, [zarr.codecs.BytesCodec, *map(type, _CODECS)]):
         raise ValueError(f"{name} must be over the axes of the sweep, one chunk a batch, got {declared}")
-    if not isinstance(first, zarr.codecs.BytesCodec) or getattr(endian, "value", endian) not in ("little", None):
-        raise ValueError(f"{name} must be little-endian bytes, got {first}")
-    if len({*about.dimension_names}) < array.ndim:
-        raise ValueError(f"{name} must have axes of different names, got {about.dimension_names}")
-    check_names("the name of an axis", about.dimension_names)
+    if len({*names}) < array.ndim or about.codecs[0].to_dict().get("configuration", {}).get("endian") == "big":
+        raise ValueError(f"{name} must be little-endian over different axes, got {about.codecs[0]}, {names}")
+    check_names("the name of an axis", names)
     check_bytes(name, prod(array.chunks) * array.dtype.itemsize)
 
 
