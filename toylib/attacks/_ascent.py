@@ -10,6 +10,7 @@ from jax.typing import ArrayLike
 
 from toylib._checks import check_real, check_size, is_traced
 from toylib.attacks._analytic import most_harmful
+from toylib.attacks._columns import side_by_side
 from toylib.attacks._contract import attacked_error, check_attack, needed, row_space, unit
 from toylib.model import Params
 
@@ -148,41 +149,57 @@ def ascend(
         The best δ (n,), and the largest error on the way from each start (s,), in the order of `starts`.
     """
 
-    z = (x @ params.W.T) @ params.W + params.b
     # Of q the model sees k = min(d, m) coordinates, along which all gradients lie. What it does not see keeps the
     # direction of the start and is one more coordinate. In these the steps are the same, with half the products.
     seen = (params.W @ basis).T  # (d, m)
     d, m = seen.shape
     axes, factor = jnp.linalg.qr(seen) if d > m else (jnp.eye(d), seen)  # (d, k), (k, m)
-    pushes = jnp.pad(radius * (factor @ params.W), ((0, 1), (0, 0)))  # (k + 1, n), 0 for what is not seen
-
-    def error_at(y: jax.Array, activation: Callable[[jax.Array], jax.Array] = jax.nn.relu) -> jax.Array:
-        return jnp.square(activation(z + y @ pushes) - x).sum()
-
-    def smooth(u: jax.Array) -> jax.Array:
-        return jax.nn.relu(u) if smoothing is None else jax.nn.softplus(u / smoothing) * smoothing
+    pushes = jnp.pad((factor @ params.W).T, ((0, 0), (0, 1)))  # (n, k + 1), 0 for what is not seen
 
     begin = {
         "zero": lambda: jnp.zeros((1, d)),
         "random": lambda: unit(jax.random.normal(needed(key, "a random start"), (restarts, d))),
-        "one_step": lambda: (unit(jax.grad(error_at)(jnp.zeros(len(pushes))))[:-1] @ axes.T)[None],
+        "one_step": lambda: unit(jax.grad(partial(attacked_error, params, x))(jnp.zeros_like(x)) @ basis)[None],
         "analytic": lambda: (most_harmful(params, x, radius, "±") @ basis)[None],
     }
-    q = jnp.concatenate([begin[name]() for name in starts])
+    q = jnp.concatenate([begin[name]() for name in starts])  # (s, d)
     along = q @ axes
     rest = q - along @ axes.T
     y = jnp.concatenate([along, jnp.linalg.norm(rest, axis=1, keepdims=True)], axis=1)
-    errors, slopes = jax.vmap(error_at), jax.vmap(jax.grad(partial(error_at, activation=smooth)))
-    project = jax.vmap(partial(optax.projections.projection_l2_ball, scale=1.0))
+    z = (x @ params.W.T) @ params.W + params.b
+    own = {"x": x, "z": z, "radius": radius} | ({} if smoothing is None else {"smoothing": smoothing})
+    columns = {name: jnp.repeat(jnp.atleast_1d(leaf)[:, None], len(q), axis=1) for name, leaf in own.items()}
+    best, (highest,) = side_by_side(partial(_climb, n_steps=n_steps))(pushes, columns | {"y": y.T})
+    first = highest.argmax()
+    along, beside = best[:-1, first], best[-1, first]
+    return radius * (basis @ (axes @ along + beside * unit(rest[first]))), highest
+
+
+def _climb(pushes: jax.Array, columns: dict[str, jax.Array], *, n_steps: int) -> tuple[jax.Array, jax.Array]:
+    """Searches in columns, from y (k + 1, c): x and z (n, c), radius and perhaps smoothing (1, c).
+
+    Returns:
+        The best y (k + 1, c) on the way, and its error (1, c).
+    """
+    x, z, radius, smoothing = (columns.get(name) for name in ("x", "z", "radius", "smoothing"))
+
+    def activation(u: jax.Array) -> jax.Array:
+        return jax.nn.relu(u) if smoothing is None else jax.nn.softplus(u / smoothing) * smoothing
+
+    def look(y: jax.Array) -> tuple[jax.Array, jax.Array]:
+        u = z + pushes @ (radius * y)
+        pull = jax.grad(lambda u: jnp.square(activation(u) - x).sum())(u)
+        return jnp.square(jax.nn.relu(u) - x).sum(0, keepdims=True), pushes.T @ pull
+
+    project = jax.vmap(partial(optax.projections.projection_l2_ball, scale=1.0), 1, 1)
 
     def step(t: jax.Array, state: tuple) -> tuple:
         y, slope, best, highest = state
-        y = project(y + 2 * (1 - t / n_steps) * unit(slope))
-        error, slope = errors(y), slopes(y)  # together, because they have the pre-activations in common
+        y = project(y + 2 * (1 - t / n_steps) * unit(slope, axis=0))
+        error, slope = look(y)
         # A slope beyond single precision, as of an extreme smoothing, ends its start at the best so far.
-        return y, slope, jnp.where((error > highest)[:, None], y, best), jnp.fmax(highest, error)
+        return y, slope, jnp.where(error > highest, y, best), jnp.fmax(highest, error)
 
-    *_, best, highest = jax.lax.fori_loop(0, n_steps, step, (y, slopes(y), y, errors(y)))
-    first = highest.argmax()
-    along, beside = best[first, :-1], best[first, -1]
-    return radius * (basis @ (axes @ along + beside * unit(rest[first]))), highest
+    y = columns["y"]
+    error, slope = look(y)
+    return jax.lax.fori_loop(0, n_steps, step, (y, slope, y, error))[2:]

@@ -52,15 +52,15 @@ def attacked_error(
     return jnp.square(activation(z) - x).sum()
 
 
-def unit(v: jax.Array) -> jax.Array:
-    """v/‖v‖ along the last axis; 0 for 0."""
-    largest = jnp.abs(v).max(-1, keepdims=True)
-    return normalised(v / jnp.where(largest > 0, largest, 1))  # so that tiny vectors do not underflow when squared
+def unit(v: jax.Array, axis: int = -1) -> jax.Array:
+    """v/‖v‖ along an axis; 0 for 0."""
+    largest = jnp.abs(v).max(axis, keepdims=True)
+    return normalised(v / jnp.where(largest > 0, largest, 1), axis)  # so that no tiny vector underflows when squared
 
 
-def normalised(v: jax.Array) -> jax.Array:
-    """v/‖v‖ along the last axis, for vectors that do not underflow when squared; 0 for 0."""
-    norm = jnp.linalg.norm(v, axis=-1, keepdims=True)
+def normalised(v: jax.Array, axis: int = -1) -> jax.Array:
+    """v/‖v‖ along an axis, for vectors that do not underflow when squared; 0 for 0."""
+    norm = jnp.linalg.norm(v, axis=axis, keepdims=True)
     return v / jnp.where(norm > 0, norm, 1)
 
 
