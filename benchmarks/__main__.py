@@ -4,9 +4,9 @@ from benchmarks import adversarial_training, attacks, first_use, latency, page, 
 
 if __name__ == "__main__":
     training.main()
+    adversarial_training.main()
     attacks.main()
     first_use.main()
-    adversarial_training.main()
     sweeps.main()
     latency.main()
     page.main()

@@ -1,7 +1,7 @@
 """Attacks on a thousand inputs, beside foolbox, the same search in PyTorch, and the time of the products alone.
 
 The reference design: n = 100, m = 20, a model trained at 1/p = 10, norm 0.1 E‖x‖; 40 steps from 13 starts.
-Inputs are attacked 16 at a time, in a thread for each core, as docs/speed.md says.
+Inputs are attacked 64 at a time, in a thread for each core, as docs/speed.md says.
 
 All are measured one after the other in each of some rounds; medians count.
 
@@ -16,7 +16,7 @@ All are measured one after the other in each of some rounds; medians count.
 `worst_case` has no peer: its rows are inputs a second, beside `pgd`, and how far its two bounds are apart: what the
 certificate leaves open, as a share of the upper bound.
 
-With the peers the table is stored in docs/speed.json.
+With the peers the table is stored in docs/speed.json, and drawn.
 """
 
 import time
@@ -29,18 +29,21 @@ from importlib.metadata import version
 import jax
 import jax.numpy as jnp
 import optax
+import plotly.graph_objects as go
 
+from benchmarks._drawing import headed, points
 from benchmarks._peers import Peers, peers
-from benchmarks._timing import keep, machine, matmul_rate, spread
+from benchmarks._timing import STORED, keep, machine, matmul_rate, spread
 from toylib.attacks import analytic, error, latent, pgd, worst_case
 from toylib.features import Independent
+from toylib.figures.style import BLUE, THEME, WIDTH
 from toylib.model import Params
 from toylib.training import train
 from toylib.training._parts import cores
 
 SAMPLES, STEPS, STARTS, S, ROUNDS = 1000, 40, 13, 0.9, 7
 FLIPPED = {"median": "median", "low": "high", "high": "low"}  # the longest time is the lowest rate
-BATCH = 16  # inputs at a time: with their starts a product large enough to be fast, and few enough for the cache
+BATCH = 64  # inputs at a time: with their starts a product large enough to be fast, and few enough for the cache
 
 
 def train_points(n: int, m: int) -> tuple[Params, jax.Array, float]:
@@ -147,6 +150,17 @@ def table(params: Params, x: jax.Array, radius: float, limit: float, found: Peer
     return rows
 
 
+def picture(stored: dict) -> go.Figure:
+    """Inputs that each search attacks in a second."""
+    names = [name for name in stored["searches"] if "analytic" not in name][::-1]  # which is no search
+    layout = {"template": THEME, "width": WIDTH, "height": 320, "margin_l": 150}
+    figure = go.Figure(layout=layout | headed("The same search for the worst attack", stored))
+    found = [stored["searches"][name]["inputs"] for name in names]
+    figure.add_scatter(**points(found), y=names, marker={"color": BLUE, "size": 11})
+    figure.update_xaxes(type="log", dtick=1, title_text=f"inputs attacked a second, on {stored['cores']} cores")
+    return figure
+
+
 def main() -> None:
     """Print the table; with the peers, store it."""
     about = machine() | {"samples": SAMPLES, "steps": STEPS, "starts": STARTS, "rounds": ROUNDS}
@@ -178,7 +192,9 @@ def main() -> None:
         print(f"  {f'worst_case, m = {m}':24}{inputs:>30}{row['time']:14.2f}{width:17.1e}")
     if found:
         about["versions"]["torch"] = found.version
-        keep("attacks", about | {"gflops": rate / 1e9, "searches": searches, "certificates": certificates})
+        stored = about | {"gflops": rate / 1e9, "searches": searches, "certificates": certificates}
+        keep("attacks", stored)
+        picture(stored).write_image(STORED.parent / "_static" / "attacks.png", scale=2)
 
 
 if __name__ == "__main__":

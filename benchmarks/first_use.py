@@ -97,6 +97,7 @@ def picture(stored: dict[str, Any]) -> "go.Figure":
     """Seconds to the first figure: two bars for each notebook, each of what is compiling and of the rest."""
     import plotly.graph_objects as go
 
+    from benchmarks._drawing import headed
     from toylib.figures.style import BLUE, ORANGE, THEME, WIDTH
 
     ways = {"full cache": "second start", "no cache": "first start"}
@@ -104,10 +105,10 @@ def picture(stored: dict[str, Any]) -> "go.Figure":
     found = [stored["notebooks"][name]["seconds"][way] for name, way in rows]
     compiling = [each["figure_compiling"] for each in found]
     rest = [each["figure"] - each["figure_compiling"] for each in found]
-    title = {"title_text": "From import to the first figure of each notebook", "title_y": 0.97}
+    title = headed("From import to the first figure of each notebook", stored)
     legend = {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0, "traceorder": "normal"}
-    layout = {"template": THEME, "width": WIDTH, "height": 480, "legend": legend, "barmode": "stack", **title}
-    figure = go.Figure(layout=layout | {"margin_t": 75, "margin_l": 280, "bargap": 0.25})
+    layout = {"template": THEME, "width": WIDTH, "height": 500, "legend": legend, "barmode": "stack", **title}
+    figure = go.Figure(layout=layout | {"margin_l": 280, "bargap": 0.25})
     y = [[name for name, _ in rows], [ways[way] for _, way in rows]]
     for name, seconds, color in (
         ("tracing and compiling, or reading what is kept", compiling, ORANGE),

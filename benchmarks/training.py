@@ -8,7 +8,7 @@ and on all cores, in the threads of training. What a draw takes is timed too: un
 thread, and their thresholds. The rest are passes over (n, batch): bias, ReLU, error, its gradient, and Adam.
 
     python -m benchmarks.training           the table, and docs/speed.json
-    python -m benchmarks.training losses    the losses that toylib and both peers reach in 2,000 steps (half an hour)
+    python -m benchmarks.training losses    the losses that toylib and both peers reach in 2,000 steps (40 minutes)
 """
 
 import sys
@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 import plotly.graph_objects as go
 
+from benchmarks._drawing import headed, points
 from benchmarks._peers import Peers, peers
 from benchmarks._timing import STORED, keep, machine, once, spread
 from toylib.features import Correlated, Features, Independent
@@ -36,7 +37,7 @@ RANGE = 1 - 20.0 ** -np.linspace(0, 1, 11)[1:]  # 1/p from 1.35 to 20
 
 
 class Size(NamedTuple):
-    """What is trained, and for how many steps a time is taken: of toylib, and of PyTorch."""
+    """What is trained, how many steps are timed, of toylib and of PyTorch, and on how many streams losses of it are."""
 
     features: Features
     n_hidden: int
@@ -44,6 +45,7 @@ class Size(NamedTuple):
     models: int
     steps: int
     peer_steps: int
+    peer_streams: int
 
     @property
     def members(self) -> int:
@@ -86,9 +88,9 @@ class Size(NamedTuple):
 
 
 SIZES = {
-    "n = 6, m = 3, two sets, 64 models": Size(Correlated(2, 3), 3, np.array([0.9]), 64, 4000, 150),
-    "n = 100, m = 20, ten densities": Size(Independent(100), 20, RANGE, 1, 400, 60),
-    "n = 400, m = 30, two models at ten densities": Size(Independent(400), 30, np.repeat(RANGE, 2), 1, 80, 8),
+    "n = 6, m = 3, two sets, 64 models": Size(Correlated(2, 3), 3, np.array([0.9]), 64, 4000, 150, 8),
+    "n = 100, m = 20, ten densities": Size(Independent(100), 20, RANGE, 1, 400, 60, 8),
+    "n = 400, m = 30, two models at ten densities": Size(Independent(400), 30, np.repeat(RANGE, 2), 1, 80, 8, 1),
 }
 
 
@@ -195,7 +197,11 @@ def show(table: dict[str, dict[str, dict[str, float]]]) -> None:
 
 
 def losses() -> None:
-    """Print the population loss that toylib reaches on eight streams, and that of one of each peer beside it."""
+    """Print the population loss that toylib reaches on eight streams, and beside it that of each peer.
+
+    A standard error is that of the difference of two means, at one density, with the deviation of the eight. Of losses
+    that are drawn alike seven in nine lie inside the range of eight others.
+    """
     with peers() as found:
         if found is None:
             return
@@ -204,12 +210,14 @@ def losses() -> None:
             mean, deviation = ours.mean(0), ours.std(0, ddof=1)
             print(f"{name}: population loss after 2,000 steps, toylib on 8 streams {mean.mean():.5f}")
             for mode in MODES:
-                theirs = size.loss(peer_train(found, mode, size, 2000, seed=1)[1])
-                off = np.abs(theirs - mean) / deviation
+                streams = range(1, 1 + size.peer_streams)
+                theirs = np.asarray([size.loss(peer_train(found, mode, size, 2000, seed)[1]) for seed in streams])
+                off = np.abs(theirs.mean(0) - mean) / deviation / np.sqrt(1 / len(ours) + 1 / len(theirs))
                 inside = np.mean((theirs >= ours.min(0)) & (theirs <= ours.max(0)))
                 print(
-                    f"  {mode:10}{theirs.mean():.5f}; at most {off.max():.1f} standard deviations of a stream away, "
-                    f"{inside:.0%} of densities inside the range of the 8"
+                    f"  {mode:10}{theirs.mean():.5f} on {len(theirs)}; at most {off.max():.1f} standard errors away, "
+                    f"at {np.mean(off > 2):.0%} of densities more than 2; {inside:.0%} inside the range of the 8",
+                    flush=True,
                 )
 
 
@@ -225,21 +233,12 @@ def picture(stored: dict[str, Any]) -> go.Figure:
     """The table as a picture: a row for each size, a point for each median."""
     table = stored["microseconds"]
     sizes = list(table)[::-1]
-    title = {"title_text": "toylib beside PyTorch, and beside its matrix products alone", "title_y": 0.96}
+    title = headed("toylib beside PyTorch, and beside its matrix products alone", stored)
     legend = {"orientation": "h", "y": 1, "yanchor": "bottom", "x": -0.3}
-    figure = go.Figure(
-        layout={"template": THEME, "width": WIDTH, "height": 320, "legend": legend, "margin_t": 75, **title}
-    )
+    figure = go.Figure(layout={"template": THEME, "width": WIDTH, "height": 340, "legend": legend, **title})
     for what, (label, color, symbol) in NAMES.items():
-        rows = [table[size][what] for size in sizes]
-        median = [row["median"] for row in rows]
-        ends = {
-            "type": "data",
-            "array": [row["high"] - row["median"] for row in rows],
-            "arrayminus": [row["median"] - row["low"] for row in rows],
-        }
         marker = {"color": color, "symbol": symbol, "size": 11, "line": {"color": color, "width": 2}}
-        figure.add_scatter(x=median, y=sizes, error_x=ends, mode="markers", marker=marker, name=label)
+        figure.add_scatter(**points([table[size][what] for size in sizes]), y=sizes, marker=marker, name=label)
     figure.update_xaxes(type="log", dtick=1, title_text=f"microseconds a model-step, on {stored['cores']} cores")
     return figure
 

@@ -8,7 +8,7 @@ from lists import table
 
 def tables(stored: Mapping[str, Any]) -> dict[str, str]:
     """Each part as the text of a file that the page includes, by its name."""
-    made = {"training": training, "attacks": attacks, "first_use": first_use}
+    made = {"training": training, "under_attack": under_attack, "attacks": attacks, "first_use": first_use}
     return {f"speed_{part}.md": "\n".join([*make(stored[part]), ""]) for part, make in made.items()}
 
 
@@ -27,7 +27,25 @@ def training(stored: Mapping[str, Any]) -> list[str]:
         f"Medians of {stored['rounds']} rounds and their range; batch {stored['batch']:,}. A factor is the time of "
         "PyTorch over that of toylib."
     )
-    return [*table(header, rows), "", f"{_conditions(stored)} {said}"]
+    return [*table(header, rows), "", f"{conditions(stored)} {said}"]
+
+
+def under_attack(stored: Mapping[str, Any]) -> list[str]:
+    """Microseconds a model-step under attack, which `python -m benchmarks.adversarial_training` stores."""
+    plain = stored["microseconds"]["none"]["median"]
+    rows = [
+        (name, _range(each), f"{each['median'] / plain:.2f}", str(stored["passes"][name]))
+        for name, each in stored["microseconds"].items()
+    ]
+    said = (
+        f"n = 40, m = 8, {stored['models']} models together in one thread, batch {stored['batch']}. Medians of "
+        f"{stored['rounds']} rounds and their range."
+    )
+    return [
+        *table(("trained on", "µs a model-step", "of plain training", "its passes"), rows),
+        "",
+        f"{conditions(stored)} {said}",
+    ]
 
 
 def attacks(stored: Mapping[str, Any]) -> list[str]:
@@ -50,7 +68,7 @@ def attacks(stored: Mapping[str, Any]) -> list[str]:
         "",
         *table(("certificates", "inputs a second", "time, of pgd", "left open, of the upper bound"), certificates),
         "",
-        f"{_conditions(stored)} {said}",
+        f"{conditions(stored)} {said}",
     ]
 
 
@@ -66,7 +84,7 @@ def first_use(stored: Mapping[str, Any]) -> list[str]:
     return [
         *table(header, rows),
         "",
-        f"{_conditions(stored)} In brackets, of it tracing, lowering, and compiling or reading the cache.",
+        f"{conditions(stored)} In brackets, of it tracing, lowering, and compiling or reading the cache.",
     ]
 
 
@@ -76,7 +94,7 @@ def _range(found: Mapping[str, float]) -> str:
     return "{median} ({low} to {high})".format(**each)
 
 
-def _conditions(stored: Mapping[str, Any]) -> str:
+def conditions(stored: Mapping[str, Any]) -> str:
     """The machine, the versions, and the date."""
     versions = ", ".join(f"{name} {version}" for name, version in stored["versions"].items())
     return f"{stored['processor']}, {stored['cores']} cores; {versions}; {stored['date']}."

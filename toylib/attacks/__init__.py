@@ -2,7 +2,7 @@
 
 Every attack is called as attack(params, x, radius, key=key) (the protocol `Attack`), takes one model and one sample,
 and returns δ, not x + δ; jax.vmap takes more of either, and for thousands of samples
-`jax.lax.map(..., batch_size=16)` is faster on a CPU. A deterministic attack ignores the key, a random one raises
+`jax.lax.map(..., batch_size=64)` is faster on a CPU. A deterministic attack ignores the key, a random one raises
 without it. Options are bound with functools.partial: `partial(pgd, n_steps=5)` is an attack too, and `train` takes any.
 The target is always the clean x, and δ may leave [0, 1]. A dead feature (W_i = 0), a zero gradient and radius 0 give
 δ = 0.

@@ -86,8 +86,9 @@ def random_feature(
     """
     radius = check_attack(params, x, (None,), radius)
     key = needed(key, "random_feature")
-    directions = _directions(params, _check_signs(signs))
-    return radius * directions[jax.random.randint(key, (), 0, len(directions))]
+    n = x.shape[0]
+    drawn = jax.random.randint(key, (), 0, n if _check_signs(signs) == "+" else 2 * n)
+    return jnp.where(drawn < n, radius, -radius) * unit(params.W.T @ params.W[:, drawn % n])
 
 
 def random_direction(

@@ -1,6 +1,6 @@
 """Attacks by gradients: one step, and projected ascent from several starts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import jax
@@ -39,13 +39,21 @@ def one_step(
     """
     radius = check_attack(params, x, (None,), radius)
     check_real("noise", noise, "it is the norm of the random start, 0 for none", least=0)
-    slope = jax.grad(partial(attacked_error, params, x))
     quiet = noise == 0  # traced inside of a compilation even if noise is not
-    if not is_traced(quiet) and quiet:
-        return radius * unit(slope(jnp.zeros_like(x)))
-    start = jnp.minimum(noise, radius) * unit(jax.random.normal(needed(key, "one_step with noise"), x.shape))
-    moved = start + radius * unit(slope(start))
-    length = jnp.linalg.norm(moved)
+    start = jnp.zeros_like(x)
+    if is_traced(quiet) or not quiet:
+        start = unit(jax.random.normal(needed(key, "one_step with noise"), x.shape)) * jnp.minimum(noise, radius)
+    columns = {"x": x[:, None], "start": start[:, None], "radius": radius[None, None]}
+    return side_by_side(_one_step)(params, columns)[:, 0]
+
+
+def _one_step(params: Params, columns: dict[str, jax.Array]) -> jax.Array:
+    """One step in columns: x and start (n, c), radius (1, c); returns δ (n, c)."""
+    x, start, radius = columns["x"], columns["start"], columns["radius"]
+    u = params.W.T @ (params.W @ (x + start)) + params.b[:, None]
+    pull = jax.grad(lambda u: jnp.square(jax.nn.relu(u) - x).sum())(u)
+    moved = start + radius * unit(params.W.T @ (params.W @ pull), axis=0)
+    length = jnp.linalg.norm(moved, axis=0, keepdims=True)
     return moved * jnp.minimum(1, radius / jnp.where(length > 0, length, 1))
 
 

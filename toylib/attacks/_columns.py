@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 
-def side_by_side(search: Callable[[jax.Array, Any], Any]) -> Callable[[jax.Array, Any], Any]:
+def side_by_side(search: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     """A search (shared, columns) -> columns, whose columns under `jax.vmap` lie side by side in one.
 
     The last axis of all leaves of `columns` and of the result is that of the columns, and each comes out as if it were
@@ -16,11 +16,11 @@ def side_by_side(search: Callable[[jax.Array, Any], Any]) -> Callable[[jax.Array
     """
 
     @jax.custom_batching.custom_vmap
-    def run(shared: jax.Array, columns: Any) -> Any:
+    def run(shared: Any, columns: Any) -> Any:
         return search(shared, columns)
 
     @run.def_vmap
-    def rule(size: int, mapped: Any, shared: jax.Array, columns: Any) -> tuple[Any, Any]:
+    def rule(size: int, mapped: Any, shared: Any, columns: Any) -> tuple[Any, Any]:
         def join(leaf: jax.Array, has: bool) -> jax.Array:
             many = jnp.moveaxis(leaf, 0, -1) if has else jnp.broadcast_to(leaf[..., None], (*leaf.shape, size))
             return many.reshape(*many.shape[:-2], -1)
@@ -28,7 +28,7 @@ def side_by_side(search: Callable[[jax.Array, Any], Any]) -> Callable[[jax.Array
         def part(leaf: jax.Array) -> jax.Array:
             return jnp.moveaxis(leaf.reshape(*leaf.shape[:-1], -1, size), -1, 0)
 
-        if mapped[0]:
+        if any(jax.tree.leaves(mapped[0])):
             axes = jax.tree.map(lambda has: 0 if has else None, mapped)
             found = jax.vmap(search, (axes[0], axes[1]), axis_size=size)(shared, columns)
         else:
@@ -36,7 +36,7 @@ def side_by_side(search: Callable[[jax.Array, Any], Any]) -> Callable[[jax.Array
         return found, jax.tree.map(lambda _: True, found)
 
     @jax.custom_jvp  # a function with a rule for vmap has no derivatives backwards
-    def differentiable(shared: jax.Array, columns: Any) -> Any:
+    def differentiable(shared: Any, columns: Any) -> Any:
         return run(shared, columns)
 
     differentiable.defjvp(lambda at, along: jax.jvp(search, at, along))

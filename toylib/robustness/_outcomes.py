@@ -281,4 +281,4 @@ def _attacked_loss(params: Params, X: jax.Array, radius: jax.Array, keys: jax.Ar
         x, key = sample
         return error(params, x, latent(params, x, radius, key=key))
 
-    return jax.lax.map(one, (X, keys), batch_size=16).mean()
+    return jax.lax.map(one, (X, keys), batch_size=64).mean()

@@ -99,7 +99,7 @@ def check_setting(setting: Setting, shapes: tuple[jax.ShapeDtypeStruct, ...], tr
     """
     params, single = jax.tree.unflatten(tree, shapes), partial(jax.ShapeDtypeStruct, dtype=jnp.float32)
     n, optimizer = setting.features.n_features, setting.optimizer
-    rate, x, batch, weights = single(()), single((n,)), single((8, n)), single((8,))
+    rate, x, columns, weights = single(()), single((n,)), single((n, 8)), single((8,))
     try_call(
         "optimizer must be an optax transformation, or make one from a learning rate, that needs gradients and "
         "parameters alone",
@@ -109,15 +109,15 @@ def check_setting(setting: Setting, shapes: tuple[jax.ShapeDtypeStruct, ...], tr
         rate,
         params,
     )
-    for attacked in (None,) if setting.perturb is None else (None, batch):
+    for attacked in (None,) if setting.perturb is None else (None, columns):
         try_call(
             "loss must be called as loss(params, x (batch, n), weights=weights (batch,)) and return a scalar",
             "toylib.model.loss is one; target, importance and linear come with an attack, importance or linear=True",
             rate,
-            lambda importance, params, x, *rest: member_loss(setting, importance, params, x.T, *rest),
+            partial(member_loss, setting),
             x if weighted else None,
             params,
-            batch,
+            columns,
             weights,
             attacked,
         )
@@ -155,10 +155,10 @@ def _many(perturb: Attack, model: Params, X: jax.Array, radius: jax.Array, keys:
 
 
 def member_loss(setting: Setting, importance: Any, params: Params, x: Any, weights: Any, attacked: Any = None) -> Any:
-    """The loss of one model on samples as columns x (n, batch), or on attacked ones, rows, with x as their target."""
+    """The loss of one model on samples as columns x (n, batch), or on attacked ones, with x as their target."""
     given = {"target": None if attacked is None else x.T, "importance": importance, "linear": setting.linear or None}
     options = {name: value for name, value in given.items() if value is not None}
-    return setting.loss(params, x.T if attacked is None else attacked, weights=weights, **options)
+    return setting.loss(params, (x if attacked is None else attacked).T, weights=weights, **options)
 
 
 def _losses(setting: Setting, inputs: Inputs, members: Params, x: Any, weights: Any, step: Any) -> jax.Array:
@@ -170,8 +170,8 @@ def _losses(setting: Setting, inputs: Inputs, members: Params, x: Any, weights: 
             return loss()
         frozen = jax.lax.stop_gradient(params)
         keys = jax.random.split(jax.random.fold_in(attack_key, step), x.shape[1])
-        attack = jax.vmap(lambda sample, k: setting.perturb(frozen, sample, radius, key=k))
-        attacked = loss(x.T + jax.lax.stop_gradient(attack(x.T, keys)))
+        attack = jax.vmap(lambda sample, k: setting.perturb(frozen, sample, radius, key=k), (1, 0), 1)
+        attacked = loss(x + jax.lax.stop_gradient(attack(x, keys)))
         return jax.lax.cond(
             inputs.mix < 1,  # the clean samples cost as much as the attacked ones
             lambda: (1 - inputs.mix) * loss() + inputs.mix * attacked,
