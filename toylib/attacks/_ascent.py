@@ -189,7 +189,8 @@ def _climb(pushes: jax.Array, columns: dict[str, jax.Array], *, n_steps: int) ->
     Returns:
         The best y (k + 1, c) on the way, and its error (1, c).
     """
-    x, z, radius, smoothing = (columns.get(name) for name in ("x", "z", "radius", "smoothing"))
+    x, z, radius, y = (columns[name] for name in ("x", "z", "radius", "y"))
+    smoothing = columns.get("smoothing")
 
     def activation(u: jax.Array) -> jax.Array:
         return jax.nn.relu(u) if smoothing is None else jax.nn.softplus(u / smoothing) * smoothing
@@ -208,6 +209,5 @@ def _climb(pushes: jax.Array, columns: dict[str, jax.Array], *, n_steps: int) ->
         # A slope beyond single precision, as of an extreme smoothing, ends its start at the best so far.
         return y, slope, jnp.where(error > highest, y, best), jnp.fmax(highest, error)
 
-    y = columns["y"]
     error, slope = look(y)
     return jax.lax.fori_loop(0, n_steps, step, (y, slope, y, error))[2:]
