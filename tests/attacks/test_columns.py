@@ -1,11 +1,13 @@
 """Searches side by side: each as if it were alone, whatever is mapped over and in what order."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from toylib.attacks import error, latent, pgd
+from toylib.attacks import error, latent, one_step, pgd
 from toylib.attacks._columns import side_by_side
 from toylib.model import Params, init
 
@@ -68,6 +70,12 @@ def test_two_axes_become_columns_and_what_is_shared_may_have_one_of_its_own():
     np.testing.assert_array_equal(found["total"][:, :, 0], expected[0])
     every = jax.vmap(jax.vmap(jax.vmap(side_by_side(scaled_sums), inner), outer), (0, None))(shared, columns)
     np.testing.assert_array_equal(every["total"][..., 0, :], expected)
+
+
+@pytest.mark.parametrize("attack", [one_step, partial(pgd, starts=("zero", "analytic"))], ids=["one_step", "pgd"])
+def test_of_no_inputs_there_are_no_attacks(attack):
+    params = jax.tree.map(lambda leaf: leaf[0], MAPPED[0])
+    assert jax.vmap(lambda x: attack(params, x, 0.3))(jnp.zeros((0, 5))).shape == (0, 5)
 
 
 def test_an_attack_has_derivatives_both_ways():

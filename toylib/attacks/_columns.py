@@ -21,12 +21,14 @@ def side_by_side(search: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]
 
     @run.def_vmap
     def rule(size: int, mapped: Any, shared: Any, columns: Any) -> tuple[Any, Any]:
+        width = jax.tree.leaves(columns)[0].shape[-1]
+
         def join(leaf: jax.Array, has: bool) -> jax.Array:
             many = jnp.moveaxis(leaf, 0, -1) if has else jnp.broadcast_to(leaf[..., None], (*leaf.shape, size))
-            return many.reshape(*many.shape[:-2], -1)
+            return many.reshape(*many.shape[:-2], width * size)
 
         def part(leaf: jax.Array) -> jax.Array:
-            return jnp.moveaxis(leaf.reshape(*leaf.shape[:-1], -1, size), -1, 0)
+            return jnp.moveaxis(leaf.reshape(*leaf.shape[:-1], width, size), -1, 0)
 
         if any(jax.tree.leaves(mapped[0])):
             axes = jax.tree.map(lambda has: 0 if has else None, mapped)
