@@ -4,9 +4,9 @@ The design is that of notebook 4, n = 40, m = 8, batch 256, Adam, with ten norms
 with other seeds instead. So many of either train together in one thread and share their samples, and nothing but the
 attack differs. (From sixteen on the attacked ones are parted in two threads, and plain ones are not yet.)
 
-The limit is what its passes take: a plain model-step is one pass forward and one back, and an attack by gradients takes
-one such pass more for each step it makes, and one for the error of its start and of each step. Attacks along columns of
-WᵀW take none; the worst of them takes the errors of n candidates, n passes over (n, batch).
+A plain model-step is one pass through the model, forward and back. An attack by gradients is one more for each look at
+an error and its slope: one step takes one look, PGD one at its start and one after each step. Attacks along columns of
+WᵀW take none; the worst of them takes the errors of n candidates, n passes over (n, batch) without a product.
 
 The table is stored in docs/speed.json.
 """
@@ -31,9 +31,9 @@ ATTACKS = {
     "noise": (attacks.random_direction, 0),
     "worst feature": (attacks.analytic, 0),
     "one step": (attacks.one_step, 1),
-    f"latent PGD, {FEW} steps": (partial(attacks.latent, n_steps=FEW, restarts=1, starts=("random",)), 2 * FEW + 1),
+    f"latent PGD, {FEW} steps": (partial(attacks.latent, n_steps=FEW, restarts=1, starts=("random",)), 1 + FEW),
 }
-"""What is trained on, and the forward and backward passes it takes besides the model's own."""
+"""What is trained on, and the passes that it takes besides the model's own."""
 
 
 def trained(attack: attacks.Attack | None) -> Callable[[], jax.Array]:
@@ -57,12 +57,12 @@ def main() -> None:
             times[name].append(1e6 * once(run) / STEPS / NORMS)
     found = {name: spread(each) for name, each in times.items()}
     plain = found["none"]["median"]
-    print(f"{'trained on':24}{'µs a model-step':>24}{'of plain':>12}{'limit':>9}")
+    print(f"{'trained on':24}{'µs a model-step':>24}{'of plain':>12}{'passes':>9}")
     for name, each in found.items():
         took = "{median:.1f} [{low:.1f}, {high:.1f}]".format(**each)
-        print(f"{name:24}{took:>24}{each['median'] / plain:11.2f}×{1 + ATTACKS[name][1]:8}×")
+        print(f"{name:24}{took:>24}{each['median'] / plain:11.2f}×{1 + ATTACKS[name][1]:9}")
     passes = {name: 1 + passes for name, (_, passes) in ATTACKS.items()}
-    about = machine() | {"rounds": ROUNDS, "models": NORMS, "batch": BATCH}
+    about = machine() | {"rounds": ROUNDS, "n": FEATURES.n_features, "m": HIDDEN, "models": NORMS, "batch": BATCH}
     keep("under_attack", about | {"microseconds": found, "passes": passes})
 
 

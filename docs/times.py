@@ -38,11 +38,11 @@ def under_attack(stored: Mapping[str, Any]) -> list[str]:
         for name, each in stored["microseconds"].items()
     ]
     said = (
-        f"n = 40, m = 8, {stored['models']} models together in one thread, batch {stored['batch']}. Medians of "
-        f"{stored['rounds']} rounds and their range."
+        f"n = {stored['n']}, m = {stored['m']}, {stored['models']} models together in one thread, batch "
+        f"{stored['batch']}. Medians of {stored['rounds']} rounds and their range."
     )
     return [
-        *table(("trained on", "µs a model-step", "of plain training", "its passes"), rows),
+        *table(("trained on", "µs a model-step", "of plain training", "passes"), rows),
         "",
         f"{conditions(stored)} {said}",
     ]

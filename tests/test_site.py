@@ -261,7 +261,7 @@ def test_the_table_of_times_says_what_is_stored():
     ]
     assert lines[4].startswith("P, 3 cores; jax 9; 2026-01-02. Medians of 5 rounds")
     attacked = {"none": each | {"median": 8.0}, "one step": each | {"median": 15.0}}
-    about |= {"models": 7, "passes": {"none": 1, "one step": 2}}
+    about |= {"n": 40, "m": 8, "models": 7, "passes": {"none": 1, "one step": 2}}
     lines = times.under_attack(about | {"microseconds": attacked})
     assert lines[2:4] == ["| none | 8 (1.5 to 45) | 1.00 | 1 |", "| one step | 15 (1.5 to 45) | 1.88 | 2 |"]
     said = "n = 40, m = 8, 7 models together in one thread, batch 64. "

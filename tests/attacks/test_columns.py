@@ -78,11 +78,15 @@ def test_of_no_inputs_there_are_no_attacks(attack):
     assert jax.vmap(lambda x: attack(params, x, 0.3))(jnp.zeros((0, 5))).shape == (0, 5)
 
 
-def test_an_attack_has_derivatives_both_ways():
+OFF = Params(MAPPED[0].W[1], jnp.full(5, -50.0))
+
+
+@pytest.mark.parametrize("attack", [one_step, partial(pgd, n_steps=2, starts=("one_step",))], ids=["one_step", "pgd"])
+def test_an_attack_has_derivatives_both_ways(attack):
     params, x = jax.tree.map(lambda leaf: leaf[1], MAPPED[0]), MAPPED[1][2]
 
-    def harm(radius):
-        return error(params, x, pgd(params, x, radius, n_steps=2, starts=("one_step",)))
+    def harm(radius, model=params):
+        return error(model, x, attack(model, x, radius))
 
     middle, off = 0.4, 1e-3
     slope = (harm(middle + off) - harm(middle - off)) / (2 * off)
@@ -91,3 +95,13 @@ def test_an_attack_has_derivatives_both_ways():
     np.testing.assert_allclose(jax.grad(harm)(middle), forwards, rtol=1e-4)
     many = jax.vmap(jax.grad(harm))(jnp.array([0.2, middle]))
     np.testing.assert_allclose(many[1], forwards, rtol=1e-4)
+    at_zero = (harm(off) - harm(0.0)) / off
+    np.testing.assert_allclose([jax.grad(harm)(0.0), jax.jvp(harm, (0.0,), (1.0,))[1]], at_zero, rtol=1e-2)
+    assert jax.grad(harm)(0.3, OFF) == 0  # where every unit is off
+
+
+@pytest.mark.parametrize("radius", [1e-30, 1e-19, 1e19, 1e30])
+def test_one_step_has_its_length_at_any_scale(radius):
+    params, x = jax.tree.map(lambda leaf: leaf[1], MAPPED[0]), MAPPED[1][2]
+    delta = jax.jit(lambda norm: one_step(params, x, norm))(radius)
+    np.testing.assert_allclose(np.linalg.norm(np.asarray(delta, np.float64)), radius, rtol=1e-5)

@@ -40,21 +40,21 @@ def one_step(
     radius = check_attack(params, x, (None,), radius)
     check_real("noise", noise, "it is the norm of the random start, 0 for none", least=0)
     quiet = noise == 0  # traced inside of a compilation even if noise is not
-    start = jnp.zeros_like(x)
-    if is_traced(quiet) or not quiet:
-        start = unit(jax.random.normal(needed(key, "one_step with noise"), x.shape)) * jnp.minimum(noise, radius)
-    columns = {"x": x[:, None], "start": start[:, None], "radius": radius[None, None]}
-    return side_by_side(_one_step)(params, columns)[:, 0]
-
-
-def _one_step(params: Params, columns: dict[str, jax.Array]) -> jax.Array:
-    """One step in columns: x and start (n, c), radius (1, c); returns δ (n, c)."""
-    x, start, radius = columns["x"], columns["start"], columns["radius"]
-    u = params.W.T @ (params.W @ (x + start)) + params.b[:, None]
-    pull = jax.grad(lambda u: jnp.square(jax.nn.relu(u) - x).sum())(u)
-    moved = start + radius * unit(params.W.T @ (params.W @ pull), axis=0)
-    length = jnp.linalg.norm(moved, axis=0, keepdims=True)
+    if not is_traced(quiet) and quiet:
+        return radius * _uphill(params, {"x": x[:, None], "at": x[:, None]})[:, 0]
+    start = jnp.minimum(noise, radius) * unit(jax.random.normal(needed(key, "one_step with noise"), x.shape))
+    moved = start + radius * _uphill(params, {"x": x[:, None], "at": (x + start)[:, None]})[:, 0]
+    length = jnp.linalg.norm(moved)
     return moved * jnp.minimum(1, radius / jnp.where(length > 0, length, 1))
+
+
+@jax.jit
+@side_by_side
+def _uphill(params: Params, columns: dict[str, jax.Array]) -> jax.Array:
+    """The direction (n, c) in which the error of each target x (n, c) rises most at the input `at` (n, c), or 0."""
+    u = params.W.T @ (params.W @ columns["at"]) + params.b[:, None]
+    pull = jax.grad(lambda u: jnp.square(jax.nn.relu(u) - columns["x"]).sum())(u)
+    return unit(params.W.T @ (params.W @ pull), axis=0)
 
 
 def pgd(
@@ -156,7 +156,6 @@ def ascend(
     Returns:
         The best δ (n,), and the largest error on the way from each start (s,), in the order of `starts`.
     """
-
     # Of q the model sees k = min(d, m) coordinates, along which all gradients lie. What it does not see keeps the
     # direction of the start and is one more coordinate. In these the steps are the same, with half the products.
     seen = (params.W @ basis).T  # (d, m)
@@ -184,7 +183,7 @@ def ascend(
 
 
 def _climb(pushes: jax.Array, columns: dict[str, jax.Array], *, n_steps: int) -> tuple[jax.Array, jax.Array]:
-    """Searches in columns, from y (k + 1, c): x and z (n, c), radius and perhaps smoothing (1, c).
+    """Searches in columns, from y (k + 1, c): x and z (n, c), radius and perhaps smoothing (1, c); pushes (n, k + 1).
 
     Returns:
         The best y (k + 1, c) on the way, and its error (1, c).

@@ -10,9 +10,15 @@ import jax.numpy as jnp
 def side_by_side(search: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     """A search (shared, columns) -> columns, whose columns under `jax.vmap` lie side by side in one.
 
-    The last axis of all leaves of `columns` and of the result is that of the columns, and each comes out as if it were
-    alone. With an axis of its own in front, as `jax.vmap` would add, XLA turns every product round, twice a step. What
-    is shared by all columns may be mapped over as well; then products are batched as usual.
+    With an axis of its own in front, as `jax.vmap` would add, XLA turns every product round, twice a step. What is
+    shared by all columns may be mapped over as well; then products are batched as usual.
+
+    Args:
+        search: takes arrays that all columns share, and a tree of arrays (..., c) of two axes or more, whose last one
+            is that of the columns; returns such a tree, each column as if it were alone.
+
+    Returns:
+        The same function, differentiable as the search is.
     """
 
     @jax.custom_batching.custom_vmap
@@ -31,8 +37,8 @@ def side_by_side(search: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]
             return jnp.moveaxis(leaf.reshape(*leaf.shape[:-1], width, size), -1, 0)
 
         if any(jax.tree.leaves(mapped[0])):
-            axes = jax.tree.map(lambda has: 0 if has else None, mapped)
-            found = jax.vmap(search, (axes[0], axes[1]), axis_size=size)(shared, columns)
+            axes = tuple(jax.tree.map(lambda has: 0 if has else None, mapped))
+            found = side_by_side(jax.vmap(search, axes, axis_size=size))(shared, columns)
         else:
             found = jax.tree.map(part, run(shared, jax.tree.map(join, columns, mapped[1])))
         return found, jax.tree.map(lambda _: True, found)

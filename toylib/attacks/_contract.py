@@ -60,8 +60,8 @@ def unit(v: jax.Array, axis: int = -1) -> jax.Array:
 
 def normalised(v: jax.Array, axis: int = -1) -> jax.Array:
     """v/‖v‖ along an axis, for vectors that do not underflow when squared; 0 for 0."""
-    norm = jnp.linalg.norm(v, axis=axis, keepdims=True)
-    return v / jnp.where(norm > 0, norm, 1)
+    squared = jnp.square(v).sum(axis, keepdims=True)
+    return v / jnp.sqrt(jnp.where(squared > 0, squared, 1))  # the root is not taken at 0, where it has no slope
 
 
 class RowSpace(NamedTuple):
