@@ -9,7 +9,7 @@ from times import conditions
 def headed(title: str, stored: Mapping[str, Any]) -> dict[str, Any]:
     """The layout of a title, and below it on what was measured and when, with room for a legend under both."""
     said = {"text": conditions(stored), "font_size": 11}
-    return {"title": {"text": title, "subtitle": said, "y": 0.95, "yref": "container"}, "margin_t": 100}
+    return {"title": {"text": title, "subtitle": said, "y": 1, "yanchor": "top", "pad_t": 14}, "margin_t": 96}
 
 
 def points(found: Sequence[Mapping[str, float]]) -> dict[str, Any]:

@@ -177,9 +177,12 @@ def test_the_times_of_training_are_those_of_the_stored_run(page):
         assert quoted in said
 
 
-def test_the_times_of_attacks_and_of_first_use_are_those_of_runs_on_the_same_machine():
+def test_the_times_of_attacks_and_of_first_use_are_those_of_the_same_run():
     attacks, first_use, said = SPEED["attacks"], SPEED["first_use"], " ".join(README.split())
-    assert len({(part["processor"], part["cores"]) for part in SPEED.values()}) == 1
+    assert len({(part["processor"], part["cores"], part["date"]) for part in SPEED.values()}) == 1
+    attacked = {name: each["median"] for name, each in SPEED["under_attack"]["microseconds"].items()}
+    feature, step = (attacked[name] / attacked["none"] for name in ("random feature", "one step"))
+    assert f"on a random feature takes {feature:.2f} times, on one step {step:.2f} times as long as plain" in said
     assert set(first_use["notebooks"]) <= set(NOTEBOOKS)
     searches = attacks["searches"]
     foolbox, plain, compiled = (
