@@ -194,7 +194,7 @@ def main() -> None:
         about["versions"]["torch"] = found.version
         stored = about | {"gflops": rate / 1e9, "searches": searches, "certificates": certificates}
         keep("attacks", stored)
-        picture(stored).write_image(STORED.parent / "_static" / "attacks.png", scale=2)
+        picture(stored).write_image(STORED.parent / "_static" / "attacks.svg")
 
 
 if __name__ == "__main__":

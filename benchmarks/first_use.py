@@ -137,7 +137,7 @@ def main(notebooks: list[Path] | None = None) -> None:
     if not notebooks:
         stored = machine() | {"notebooks": table}
         keep("first_use", stored)
-        picture(stored).write_image(STORED.parent / "_static" / "first_use.png", scale=1.5)
+        picture(stored).write_image(STORED.parent / "_static" / "first_use.svg")
 
 
 if __name__ == "__main__":

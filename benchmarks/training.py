@@ -30,7 +30,7 @@ from toylib.model import Params, init, loss
 from toylib.training import Run, train_ensemble
 from toylib.training._parts import cores
 
-DRAWN = STORED.parent / "_static" / "speed.png"
+DRAWN = STORED.parent / "_static" / "speed.svg"
 BATCH, ROUNDS, KEY = 1024, 7, jax.random.key(2511)
 MODES = "plain", "compiled"
 RANGE = 1 - 20.0 ** -np.linspace(0, 1, 11)[1:]  # 1/p from 1.35 to 20
@@ -253,7 +253,7 @@ def main() -> None:
             about["versions"]["torch"] = found.version
             stored = about | {"microseconds": table}
             keep("training", stored)
-            picture(stored).write_image(DRAWN, scale=2)
+            picture(stored).write_image(DRAWN)
 
 
 if __name__ == "__main__":
