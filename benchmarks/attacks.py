@@ -154,7 +154,7 @@ def picture(stored: dict) -> go.Figure:
     """Inputs that each search attacks in a second."""
     names = [name for name in stored["searches"] if "analytic" not in name][::-1]  # which is no search
     layout = {"template": THEME, "width": WIDTH, "height": 320, "margin_l": 150}
-    figure = go.Figure(layout=layout | headed("The same search for the worst attack", stored))
+    figure = go.Figure(layout=layout | headed("Attacks on the same inputs, with as many steps and starts", stored))
     found = [stored["searches"][name]["inputs"] for name in names]
     figure.add_scatter(**points(found), y=names, marker={"color": BLUE, "size": 11})
     figure.update_xaxes(type="log", dtick=1, title_text=f"inputs attacked a second, on {stored['cores']} cores")

@@ -42,7 +42,7 @@ def under_attack(stored: Mapping[str, Any]) -> list[str]:
         f"{stored['batch']}. Medians of {stored['rounds']} rounds and their range."
     )
     return [
-        *table(("trained on", "µs a model-step", "of plain training", "passes"), rows),
+        *table(("trained on", "µs a model-step", "of plain training", "looks at the model"), rows),
         "",
         f"{conditions(stored)} {said}",
     ]
@@ -59,6 +59,7 @@ def attacks(stored: Mapping[str, Any]) -> list[str]:
         (name, _range(row["inputs"]), f"{row['time']:.2f}", f"{row['open']:.1e}")
         for name, row in stored["certificates"].items()
     ]
+    bounds = ("certificates", "inputs a second", "time, of pgd at that size", "left open, of the upper bound")
     said = (
         f"{stored['samples']:,} inputs, {stored['steps']} steps from {stored['starts']} starts; products run at "
         f"{stored['gflops']:.0f} GFLOP/s. Medians of {stored['rounds']} rounds and their range."
@@ -66,7 +67,7 @@ def attacks(stored: Mapping[str, Any]) -> list[str]:
     return [
         *table(header, searches),
         "",
-        *table(("certificates", "inputs a second", "time, of pgd", "left open, of the upper bound"), certificates),
+        *table(bounds, certificates),
         "",
         f"{conditions(stored)} {said}",
     ]
